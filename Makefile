@@ -1,0 +1,42 @@
+# Everything is installed in .venv; the machine needs Python 3.11 with venv, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(or $(shell command -v uv),$(BIN)/uv)
+
+.PHONY: boot test check sabotage bench lock
+boot: $(BIN)/.ready
+	$(BIN)/python tools/boot.py
+
+test: $(BIN)/.dev
+	$(BIN)/pytest -q
+
+check: $(BIN)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage report
+
+sabotage: $(BIN)/.dev
+	$(BIN)/python tests/sabotage.py $(ONLY)
+
+bench: $(BIN)/.dev
+	$(BIN)/python benchmarks/boot.py
+
+lock: | $(BIN)/.dev
+	$(UV) pip compile -q --universal --generate-hashes --no-header \
+	    --upgrade pyproject.toml -o requirements.lock
+	$(UV) pip compile -q --universal --generate-hashes --no-header --group dev \
+	    -c requirements.lock --upgrade pyproject.toml -o requirements-dev.lock
+
+$(BIN)/.ready: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x "$(UV)" || $(BIN)/python -m pip install -q uv
+	$(UV) pip install -q --python $(BIN)/python -r requirements.lock
+	$(UV) pip install -q --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+$(BIN)/.dev: $(BIN)/.ready requirements-dev.lock
+	$(UV) pip install -q --python $(BIN)/python -r requirements-dev.lock
+	touch $@

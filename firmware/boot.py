@@ -1,0 +1,82 @@
+"""Run the chain: power on, then one stage after the other until one is the last."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.firmware import (
+    hostboot_ext,
+    hostboot_init,
+    hostboot_loader,
+    opal,
+    sbe_immutable,
+    sbe_mutable,
+)
+from pefstack.firmware.profiles import profile_of
+from pefstack.firmware.stage import BootFailure, Stage, stage_name
+from pefstack.hw.board import Board
+
+FIRST: Final[Stage] = sbe_immutable.run
+STAGES: Final = tuple(
+    each.STAGE
+    for each in (
+        sbe_immutable,
+        sbe_mutable,
+        hostboot_loader,
+        hostboot_init,
+        hostboot_ext,
+        opal,
+    )
+)
+# the code that runs in a stage, by the name under which it is verified and measured
+CODE: Final = {
+    "sbe_mutable": "SBE_FW",
+    "hostboot_loader": "HBBL",
+    "hostboot_init": "HBB",
+    "hostboot_ext": "HBI",
+    "opal": "PAYLOAD",
+}
+
+
+def power_on(board: Board) -> Stage:
+    """Switch the machine on; the stage that runs first."""
+    profile = profile_of(board.spec.measure)
+    board.journal.add(
+        "machine",
+        "power-on",
+        machine=board.name,
+        profile=profile.name,
+        policy_pcr=profile.policy_pcr,
+        smd=int(board.chip.smd),
+        pef=int(board.chip.pef_enable),
+    )
+    board.tpm.power_on()
+    return FIRST
+
+
+def step(board: Board, stage: Stage) -> Stage | None:
+    """Run one stage; the next one, or None after the last. Raises `BootFailure`."""
+    name = stage_name(stage)
+    board.journal.add(name, "start")
+    try:
+        following = stage(board)
+    except BootFailure as failure:
+        _record(board, failure)
+        raise
+    if following is None:
+        board.journal.add(name, "boot-complete")
+    else:
+        to = stage_name(following)
+        board.journal.add(name, "hand-over", to=to, code=CODE[to])
+    return following
+
+
+def _record(board: Board, failure: BootFailure) -> None:
+    board.journal.add(
+        failure.stage,
+        "boot-failure",
+        refusal=str(failure.refusal),
+        reason=failure.reason,
+        mend=failure.mend,
+        log=f"0x{failure.log:016x}" if failure.log else "",
+    )

@@ -1,0 +1,51 @@
+"""Hostboot ext HBI [782]: measure the configuration, the separator, verify OPAL [784].
+
+Extends PCR1, 4 and 5 (configuration), the boot policy's PCR with the separator [792]
+just before it verifies PAYLOAD, PCR4 and 5 (PAYLOAD), separators last. boot-chain.md
+3.3, 3.5.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.firmware import opal
+from pefstack.firmware.further import measure_further
+from pefstack.firmware.load import check_label, check_size, load
+from pefstack.firmware.log import LogWriter
+from pefstack.firmware.measure import measure
+from pefstack.firmware.memory_map import PAYLOAD_ADDRESS
+from pefstack.firmware.root_of_trust import settings
+from pefstack.firmware.stage import Stage
+from pefstack.hw.board import Board
+from pefstack.hw.chip import SECURITY_SWITCH
+from pefstack.images.container import HEADER_SIZE
+
+STAGE: Final = "hostboot_ext"
+
+
+def run(board: Board) -> Stage:
+    """Hand over to OPAL."""
+    log = LogWriter.resume(board, STAGE)
+    measure_further(board, STAGE, log)
+    _measure_configuration(board, log)
+    measure(board, STAGE, "policy-separator", b"", log)
+    loaded = load(board, STAGE, "PAYLOAD", settings(board, STAGE))
+    check_label(board, STAGE, "PAYLOAD", loaded)
+    check_size(board, STAGE, "PAYLOAD", loaded)
+    board.memory.write(PAYLOAD_ADDRESS - HEADER_SIZE, loaded.container)
+    measure(board, STAGE, "payload", loaded.payload_digest, log)
+    if board.chip.secure and loaded.verified:
+        key_hash = loaded.verified.prefix.payload_hash
+        measure(board, STAGE, "payload-fw-key-hash", key_hash, log)
+    measure(board, STAGE, "separator", b"", log)
+    return opal.run
+
+
+def _measure_configuration(board: Board, log: LogWriter) -> None:
+    chip = board.chip
+    switches = chip.get_scom(SECURITY_SWITCH).to_bytes(8, "big")
+    measure(board, STAGE, "security-switches", switches, log)
+    measure(board, STAGE, "pvr", chip.pvr.to_bytes(4, "big"), log)
+    measure(board, STAGE, "node-id", chip.node_id.to_bytes(8, "big"), log)
+    measure(board, STAGE, "tpm-required", bytes([board.spec.tpm.required]), log)

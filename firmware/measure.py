@@ -1,0 +1,70 @@
+"""Measure: a TPM command for each extend that the profile names (boot-chain.md 3.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.firmware.log import LogWriter
+from pefstack.firmware.profiles import BANKS, Extend, profile_of
+from pefstack.firmware.stage import BootFailure, Refusal
+from pefstack.hw.board import Board
+from pefstack.hw.errors import DeviceError
+from pefstack.hw.tpm import client
+from pefstack.hw.tpm.codes import DIGEST_SIZE
+from pefstack.images.event_log import EV_SEPARATOR
+from pefstack.images.event_log_build import fit, separator_digest
+
+Digests = dict[int, bytes]
+
+
+def measure(
+    board: Board, stage: str, what: str, data: bytes, log: LogWriter | None = None
+) -> None:
+    """Extend ``data`` (at most 64 bytes) wherever the profile wants this subject.
+
+    Each extend is announced in the journal, sent to the TPM and, from the stage on
+    that has one, written into the log. A TPM that refuses ends the boot.
+    """
+    profile = profile_of(board.spec.measure)
+    for each in profile.by_subject[stage, what]:
+        digests = digests_of(each, data)
+        board.journal.add(
+            stage,
+            "measure",
+            pcr=each.pcr,
+            what=what,
+            text=text_of(each),
+            digest=digests[BANKS[0]].hex(),
+        )
+        tpm(board, stage, client.pcr_extend(each.pcr, digests))
+        if log is not None:
+            log.append(each, digests)
+
+
+def digests_of(extend: Extend, data: bytes) -> Digests:
+    """What goes into each bank: raw bytes cut or zero-padded, never hashed again.
+
+    Only a separator is hashed, from its event data.
+    """
+    if extend.event_type == EV_SEPARATOR:
+        return {bank: separator_digest(bank) for bank in BANKS}
+    return {bank: fit(data, DIGEST_SIZE[bank]) for bank in BANKS}
+
+
+def text_of(extend: Extend) -> str:
+    """The event as people read it."""
+    if extend.event_type == EV_SEPARATOR:
+        return "separator"
+    return extend.text.rstrip(b"\0").decode("utf-8", "replace")
+
+
+_MEND: Final = "look at the response code; a machine's TPM can be set under machine.tpm"
+
+
+def tpm(board: Board, stage: str, command: bytes) -> bytes:
+    """The body of the TPM's answer; a refusal ends the boot."""
+    try:
+        return client.response(board.tpm.execute(command))
+    except DeviceError as refused:
+        reason = f"the TPM refused a command: {refused}"
+        raise BootFailure(stage, Refusal.TPM_REFUSED, reason, _MEND) from refused

@@ -1,0 +1,90 @@
+"""Find a partition of the flash and read a container from it, through its ECC."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pefstack.firmware.stage import BootFailure, Refusal
+from pefstack.hw.board import Board
+from pefstack.images.container import HEADER_SIZE, announced_payload_size
+from pefstack.images.ecc import data_size, raw_size
+from pefstack.images.errors import FormatError
+from pefstack.images.ffs_find import find_table
+
+MAX_PARTITION_SIZE: Final = 256 << 20
+
+
+class Partition(NamedTuple):
+    """Where a partition lies: raw offset and size in the flash, in bytes."""
+
+    name: str
+    offset: int
+    size: int
+    has_ecc: bool
+
+    @property
+    def room(self) -> int:
+        """How many data bytes it holds."""
+        size = data_size(self.size // 9 * 9) if self.has_ecc else self.size
+        return min(size, MAX_PARTITION_SIZE)
+
+
+def partition(board: Board, stage: str, name: str) -> Partition:
+    """The partition by the table of the flash as it is now."""
+    try:
+        _, table = find_table(board.flash.read, board.flash.size)
+    except FormatError as broken:
+        mend = "write a partition table; `pef inspect` shows what is there"
+        refusal = Refusal.PARTITION_TABLE
+        raise BootFailure(stage, refusal, str(broken), mend) from broken
+    for entry in table.entries:
+        if entry.name == name:
+            return Partition(name, *table.extent(name), entry.has_ecc)
+    there = ", ".join(each.name for each in table.entries)
+    raise BootFailure(
+        stage,
+        Refusal.PARTITION_MISSING,
+        f"found no partition {name} among {there}",
+        f"add {name} to the flash image",
+    )
+
+
+def read_container(board: Board, stage: str, name: str) -> memoryview:
+    """The container in a partition: its header, and the payload that it announces.
+
+    Never more than the partition holds. A word that ECC cannot correct ends the boot.
+    """
+    entry = partition(board, stage, name)
+    room = entry.room
+    if room < HEADER_SIZE:
+        raise BootFailure(
+            stage,
+            Refusal.PARTITION_SIZE,
+            f"{name}: found 0x{room:x} bytes, expected at least 0x{HEADER_SIZE:x}",
+            "make the partition larger",
+        )
+    announced = announced_payload_size(_peek(board, entry, HEADER_SIZE))
+    size = room if announced is None else min(room, HEADER_SIZE + announced)
+    return _read(board, stage, entry, size)
+
+
+def _peek(board: Board, entry: Partition, size: int) -> bytes | memoryview:
+    if entry.has_ecc:
+        return board.flash.peek_ecc(entry.offset, raw_size(size)).data
+    return board.flash.read(entry.offset, size)
+
+
+def _read(board: Board, stage: str, entry: Partition, size: int) -> memoryview:
+    if not entry.has_ecc:
+        return memoryview(board.flash.read(entry.offset, size))
+    words = -(-size // 8) * 8
+    found = board.flash.read_ecc(entry.offset, raw_size(words))
+    if found.uncorrectable:
+        raise BootFailure(
+            stage,
+            Refusal.ECC_UNCORRECTABLE,
+            f"{entry.name}: found {len(found.uncorrectable)} uncorrectable words, the "
+            f"first at flash offset 0x{found.uncorrectable[0]:x}",
+            "write the partition again",
+        )
+    return memoryview(found.data)[:size]

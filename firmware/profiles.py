@@ -1,0 +1,100 @@
+"""Measurement profiles: who extends what, into which PCR, with which event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from pefstack.firmware.profile_patent import PATENT
+from pefstack.firmware.profile_row import POLICY, SEPARATED, Row
+from pefstack.hw.machine import MeasureSpec
+from pefstack.hw.mapping import SettingError
+from pefstack.hw.tpm.codes import TpmAlgId
+from pefstack.images.event_log import EV_COMPACT_HASH
+
+PROFILES: Final[dict[str, tuple[Row, ...]]] = {"patent": PATENT}
+BANKS: Final = (int(TpmAlgId.SHA256),)  # POWER10 and the patent's profile use one bank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extend:
+    """One extend of one PCR; ``text`` is the event data."""
+
+    stage: str
+    what: str
+    pcr: int
+    event_type: int
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """All extends of a boot in their order, for one machine's settings."""
+
+    name: str
+    policy_pcr: int
+    extends: tuple[Extend, ...]
+    by_subject: dict[tuple[str, str], tuple[Extend, ...]]
+
+    def of_stage(self, stage: str) -> tuple[Extend, ...]:
+        """The extends of one stage."""
+        return tuple(each for each in self.extends if each.stage == stage)
+
+
+@cache
+def profile_of(measure: MeasureSpec) -> Profile:
+    """The profile with the machine's own PCR and further values put in."""
+    if measure.profile not in PROFILES:
+        there = ", ".join(PROFILES)
+        raise SettingError(
+            "machine.measure.profile", f"no profile {measure.profile!r}: {there}"
+        )
+    extends = tuple(_expanded(measure))
+    subjects = dict.fromkeys((each.stage, each.what) for each in extends)
+    return Profile(
+        name=measure.profile,
+        policy_pcr=measure.pcr,
+        extends=extends,
+        by_subject={
+            subject: tuple(e for e in extends if (e.stage, e.what) == subject)
+            for subject in subjects
+        },
+    )
+
+
+def further_what(number: int) -> str:
+    """The subject of a machine's further value."""
+    return f"further-{number}"
+
+
+def _expanded(measure: MeasureSpec) -> Iterable[Extend]:
+    """Every extend in its order; a stage begins with its further values."""
+    previous = ""
+    for stage, what, place, event_type, text in PROFILES[measure.profile]:
+        if stage != previous:
+            yield from _further(measure, stage)
+        previous = stage
+        for pcr in _pcrs(place, measure.pcr):
+            yield Extend(
+                stage=stage, what=what, pcr=pcr, event_type=event_type, text=text
+            )
+
+
+def _pcrs(place: int, policy_pcr: int) -> tuple[int, ...]:
+    if place == SEPARATED:
+        return tuple(pcr for pcr in range(8) if pcr != policy_pcr)
+    return (policy_pcr if place == POLICY else place,)
+
+
+def _further(measure: MeasureSpec, stage: str) -> Iterable[Extend]:
+    for number, each in enumerate(measure.further):
+        if each.stage == stage:
+            yield Extend(
+                stage=stage,
+                what=further_what(number),
+                pcr=measure.pcr,
+                event_type=EV_COMPACT_HASH,
+                text=each.text.encode() + b"\0",
+            )

@@ -1,0 +1,37 @@
+"""What both SBE stages do with the SBE's own container and code."""
+
+from __future__ import annotations
+
+from pefstack.firmware.root_of_trust import section
+from pefstack.firmware.verification import accept
+from pefstack.hw.board import Board
+from pefstack.images.container_verify import SBE_FW, sbe_verify
+from pefstack.images.sb_settings import SbSettings
+from pefstack.images.xip import XipImage
+
+
+def verification_code(image: XipImage, stage: str) -> bytes:
+    """`.sb_verification`, as it is hashed."""
+    return section(image, stage, ".sb_verification")
+
+
+def firmware_payload(image: XipImage, stage: str) -> bytes:
+    """What SBE_FW signs in the profile `patent`: `.base`, then `.sb_verification`."""
+    return section(image, stage, ".base") + verification_code(image, stage)
+
+
+def verify_sbe_firmware(
+    board: Board, stage: str, image: XipImage, fixed: SbSettings, *, enforced: bool
+) -> None:
+    """Check `.sbh_firmware` by the rules of boot-chain.md 1.4, with hardware key C."""
+    header = section(image, stage, ".sbh_firmware")
+    payload = firmware_payload(image, stage)
+    accept(
+        board,
+        stage,
+        "SBE_FW",
+        lambda: sbe_verify(
+            header, payload, SBE_FW, fixed.hw_key_hash, fixed.minimum_secure_version
+        ),
+        enforced=enforced,
+    )

@@ -1,0 +1,28 @@
+"""Start the TPM as the SBE does: Startup, then its banks (boot-chain.md 3.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.firmware.measure import tpm
+from pefstack.hw.board import Board
+from pefstack.hw.tpm import client
+from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
+
+WANTED: Final[dict[int, tuple[int, ...]]] = {
+    TpmAlgId.SHA1: (),
+    TpmAlgId.SHA256: tuple(range(PCR_COUNT)),
+    TpmAlgId.SHA384: (),
+}
+
+
+def start_tpm(board: Board, stage: str) -> None:
+    """Startup(CLEAR); when the allocation is not SHA-256 alone, ask for that.
+
+    The answer of GetCapability is compared as a whole. A new allocation is in force
+    from the TPM's next reset on; the SBE goes on without one.
+    """
+    tpm(board, stage, client.startup(TpmSu.CLEAR))
+    body = tpm(board, stage, client.get_capability(TpmCap.PCRS, 0, 64))
+    if client.allocated_banks(body) != WANTED:
+        tpm(board, stage, client.pcr_allocate(WANTED))

@@ -1,0 +1,46 @@
+"""The journal: the one account of what happened on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+Detail = dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened: no clock, no path, no secret; digests in full hex."""
+
+    seq: int
+    source: str
+    kind: str
+    detail: Detail
+
+
+class Journal:
+    """An append-only list of events."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, events: list[Event] | None = None) -> None:
+        self._events: Final[list[Event]] = [] if events is None else events
+
+    def add(self, source: str, kind: str, **detail: str | int) -> None:
+        """Append one event; ``seq`` counts from 0."""
+        events = self._events
+        events.append(Event(seq=len(events), source=source, kind=kind, detail=detail))
+
+    def fork(self) -> Journal:
+        """A journal with the same past and a future of its own."""
+        return Journal(list(self._events))
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, index: int) -> Event:
+        return self._events[index]

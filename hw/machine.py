@@ -1,0 +1,159 @@
+"""What a machine is, before it is switched on: a mapping and bytes become a `Board`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pefstack.hw.board import Board
+from pefstack.hw.chip import Chip
+from pefstack.hw.entropy import Clock, Entropy
+from pefstack.hw.flash import Content, Flash
+from pefstack.hw.fuses import Fuses
+from pefstack.hw.journal import Journal
+from pefstack.hw.mapping import SettingError, from_mapping, to_mapping
+from pefstack.hw.memory import Memory
+from pefstack.hw.seeprom import Seeprom
+from pefstack.hw.tpm.codes import BANK_NAME
+from pefstack.hw.tpm.engine import Tpm
+
+ALGORITHM_BY_NAME: Final = {name: algorithm for algorithm, name in BANK_NAME.items()}
+MEMORY_SIZE: Final = 4 << 30
+PCR_COUNT: Final = 24
+HW_KEY_HASH_SIZE: Final = 64
+PVR_POWER10: Final = 0x00800200
+_STAGES_THAT_EXTEND_MORE: Final = ("hostboot_ext", "opal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipSpec:
+    """The processor: ``smd`` True is the jumper asking for security OFF."""
+
+    smd: bool = False
+    pef_enable: bool = True
+    pvr: int = PVR_POWER10
+    node_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusesSpec:
+    """The root of trust: SHA-512 of the hardware keys in hex, and two bytes."""
+
+    hw_key_hash: bytes
+    minimum_secure_version: int = 0
+    signing_mode: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.hw_key_hash) != HW_KEY_HASH_SIZE:
+            found = f"found {len(self.hw_key_hash)} bytes"
+            raise SettingError("machine.fuses.hw-key-hash", f"{found}, expected 64")
+        _bound("machine.fuses.minimum-secure-version", self.minimum_secure_version, 255)
+        _bound("machine.fuses.signing-mode", self.signing_mode, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmSpec:
+    """The TPM: everything random in it follows from ``seed``."""
+
+    seed: str = "pefstack"
+    banks: tuple[str, ...] = ("sha1", "sha256", "sha384")
+    allocated: tuple[str, ...] = ("sha256",)
+    required: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.banks:
+            if name not in ALGORITHM_BY_NAME:
+                there = ", ".join(ALGORITHM_BY_NAME)
+                raise SettingError("machine.tpm.banks", f"no bank {name!r}: {there}")
+        for name in self.allocated:
+            if name not in self.banks:
+                raise SettingError("machine.tpm.allocated", f"no bank {name!r} here")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherSpec:
+    """One more value for the boot policy's PCR (checklist P8): a text and hex bytes."""
+
+    text: str
+    value: bytes
+    stage: str = "opal"
+
+    def __post_init__(self) -> None:
+        if self.stage not in _STAGES_THAT_EXTEND_MORE:
+            there = " or ".join(_STAGES_THAT_EXTEND_MORE)
+            raise SettingError("machine.measure.further.stage", f"expected {there}")
+        if len(self.value) > 64:
+            raise SettingError("machine.measure.further.value", "more than 64 bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSpec:
+    """What is measured: the profile, the boot policy's PCR, further values in it."""
+
+    profile: str = "patent"
+    pcr: int = 6
+    further: tuple[FurtherSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        _bound("machine.measure.pcr", self.pcr, PCR_COUNT - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """A machine without its images; `to_mapping` and `from_mapping` are inverse."""
+
+    fuses: FusesSpec
+    chip: ChipSpec = field(default_factory=ChipSpec)
+    tpm: TpmSpec = field(default_factory=TpmSpec)
+    measure: MeasureSpec = field(default_factory=MeasureSpec)
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, Any]) -> MachineSpec:
+        """From the ``[machine]`` table of a machine file; raises `SettingError`."""
+        return from_mapping(cls, table, "machine")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The ``[machine]`` table that gives this value again."""
+        return to_mapping(self)
+
+    def build(
+        self, name: str, flash: Content, seeprom: bytes, measurement_seeprom: bytes
+    ) -> Board:
+        """Wire the devices into a board that is switched off."""
+        journal = Journal()
+        clock = Clock()
+        chip, tpm = self.chip, self.tpm
+        return Board(
+            name=name,
+            spec=self,
+            journal=journal,
+            clock=clock,
+            fuses=Fuses(
+                hw_key_hash=self.fuses.hw_key_hash,
+                minimum_secure_version=self.fuses.minimum_secure_version,
+                signing_mode=self.fuses.signing_mode,
+            ),
+            chip=Chip(
+                smd=chip.smd,
+                pef_enable=chip.pef_enable,
+                pvr=chip.pvr,
+                node_id=chip.node_id,
+            ),
+            seeprom=Seeprom(seeprom, locked=False),
+            measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
+            flash=Flash(flash, journal),
+            memory=Memory(MEMORY_SIZE),
+            tpm=Tpm(
+                Entropy(tpm.seed, "tpm"),
+                clock,
+                journal,
+                banks=tuple(ALGORITHM_BY_NAME[name] for name in tpm.banks),
+                allocated=tuple(ALGORITHM_BY_NAME[name] for name in tpm.allocated),
+            ),
+        )
+
+
+def _bound(key: str, value: int, most: int) -> None:
+    if not 0 <= value <= most:
+        raise SettingError(key, f"found {value}, expected 0 to {most}")

@@ -1,0 +1,1 @@
+"""The commands of the TPM: one file a topic, all of them in `table`."""

@@ -1,0 +1,128 @@
+"""Startup, Shutdown, SelfTest, GetTestResult (Part 3, "Start-up", "Testing")."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.hw.tpm.codes import TpmCc, TpmSu
+from pefstack.hw.tpm.command import Command, Parameter
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
+from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Orderly, TpmState
+from pefstack.hw.tpm.structures import TPM_SU, TPMI_YES_NO, put_tpm2b, put_uint32
+
+STARTUP_LOCALITIES: Final = (0, 3)
+_MAX_UINT32: Final = 0xFFFFFFFF
+
+# How Startup goes on: (what the last Shutdown left, type of Startup)
+_EFFECT: Final[dict[tuple[int, int], str]] = {
+    (Orderly.NONE, TpmSu.CLEAR): "reset",
+    (Orderly.CLEAR, TpmSu.CLEAR): "reset",
+    (Orderly.STATE, TpmSu.CLEAR): "restart",
+    (Orderly.STATE, TpmSu.STATE): "resume",
+}
+
+
+def startup(inner: Internals, startup_type: int) -> tuple[()]:
+    """TPM Reset, TPM Restart or TPM Resume; only at locality 0 or 3."""
+    state, locality = inner.state, inner.locality
+    if locality not in STARTUP_LOCALITIES:
+        raise Refusal(TpmRc.LOCALITY)
+    effect = _EFFECT.get((state.orderly, startup_type))
+    if effect is None:
+        raise Refusal(TpmRc.VALUE + RC_P + RC_1)
+    if effect == "resume" and locality != state.startup_locality:
+        raise Refusal(TpmRc.LOCALITY)
+    _count(state, effect)
+    _start_pcrs(state, effect, locality)
+    _start_clock(inner)
+    state.started = True
+    state.startup_locality = locality
+    inner.journal.add(
+        "tpm",
+        "startup",
+        type=TpmSu(startup_type).name.lower(),
+        effect=effect,
+        locality=locality,
+    )
+    return ()
+
+
+def _count(state: TpmState, effect: str) -> None:
+    if effect == "reset":
+        state.reset_count = state.reset_count + 1 & _MAX_UINT32
+        state.restart_count = 0
+    else:
+        state.restart_count = state.restart_count + 1 & _MAX_UINT32
+
+
+def _start_pcrs(state: TpmState, effect: str, locality: int) -> None:
+    if effect == "reset":
+        state.pcrs.update_counter = 0
+        if state.pending_allocation is not None:
+            state.pcrs.allocated = state.pending_allocation
+            state.pending_allocation = None
+    saved = state.saved_pcrs if effect == "resume" else None
+    state.pcrs.start(saved, locality)
+
+
+def _start_clock(inner: Internals) -> None:
+    """Clock is not safe until it has passed all it may have shown before."""
+    state = inner.state
+    state.was_orderly = state.orderly is not Orderly.NONE
+    value = inner.clock_value()
+    state.safe_from = value if state.was_orderly else _next_update(value)
+    state.change_saved()
+
+
+def _next_update(clock: int) -> int:
+    return (clock // CLOCK_UPDATE + 1) * CLOCK_UPDATE
+
+
+def shutdown(inner: Internals, shutdown_type: int) -> tuple[()]:
+    """Keep what the type says for the next Startup; not STATE after PCR_Allocate."""
+    state = inner.state
+    if shutdown_type == TpmSu.STATE and state.pending_allocation is not None:
+        raise Refusal(TpmRc.TYPE + RC_P + RC_1)
+    if shutdown_type == TpmSu.STATE:
+        state.orderly, state.saved_pcrs = Orderly.STATE, state.pcrs.saved()
+    else:
+        state.orderly, state.saved_pcrs = Orderly.CLEAR, None
+    name = TpmSu(shutdown_type).name.lower()
+    inner.journal.add("tpm", "shutdown", type=name)
+    return ()
+
+
+def self_test(inner: Internals, full_test: int) -> tuple[()]:
+    """Nothing in this TPM is left untested."""
+    return ()
+
+
+def get_test_result(inner: Internals) -> tuple[bytes, int]:
+    """outData (the maker's own; empty) and testResult."""
+    return b"", TpmRc.SUCCESS
+
+
+STARTUP: Final = Command(
+    code=TpmCc.STARTUP,
+    action=startup,
+    parameters=(Parameter(name="startupType", unmarshal=TPM_SU),),
+    writes_nv=True,
+    allows_sessions=False,
+)
+SHUTDOWN: Final = Command(
+    code=TpmCc.SHUTDOWN,
+    action=shutdown,
+    parameters=(Parameter(name="shutdownType", unmarshal=TPM_SU),),
+    writes_nv=True,
+)
+SELF_TEST: Final = Command(
+    code=TpmCc.SELF_TEST,
+    action=self_test,
+    parameters=(Parameter(name="fullTest", unmarshal=TPMI_YES_NO),),
+    writes_nv=True,
+)
+GET_TEST_RESULT: Final = Command(
+    code=TpmCc.GET_TEST_RESULT,
+    action=get_test_result,
+    results=(put_tpm2b, put_uint32),
+)

@@ -1,0 +1,40 @@
+"""All commands by code, as the engine looks them up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.hw.tpm.command import Command
+from pefstack.hw.tpm.commands.allocation import PCR_ALLOCATE
+from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
+from pefstack.hw.tpm.commands.clocks import READ_CLOCK
+from pefstack.hw.tpm.commands.pcr import PCR_EVENT, PCR_EXTEND, PCR_READ, PCR_RESET
+from pefstack.hw.tpm.commands.randomness import GET_RANDOM, STIR_RANDOM
+from pefstack.hw.tpm.commands.startup import (
+    GET_TEST_RESULT,
+    SELF_TEST,
+    SHUTDOWN,
+    STARTUP,
+)
+
+COMMANDS: Final[dict[int, Command]] = {
+    int(command.code): command
+    for command in (
+        PCR_ALLOCATE,
+        PCR_EVENT,
+        PCR_RESET,
+        SELF_TEST,
+        STARTUP,
+        SHUTDOWN,
+        STIR_RANDOM,
+        GET_CAPABILITY,
+        GET_RANDOM,
+        GET_TEST_RESULT,
+        PCR_READ,
+        READ_CLOCK,
+        PCR_EXTEND,
+    )
+}
+COMMAND_ATTRIBUTES: Final = tuple(
+    COMMANDS[code].attributes for code in sorted(COMMANDS)
+)

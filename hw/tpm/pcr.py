@@ -1,0 +1,109 @@
+"""The PCR banks: pure state, no commands (tpm.md 4)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT, TpmAlgId
+from pefstack.hw.tpm.structures import PcrSelect
+
+ALL_PCRS: Final = (1 << PCR_COUNT) - 1
+
+# PCR attributes of the platform profile: bit n stands for PCR n, one mask a locality
+EXTEND_MASKS: Final = (0x81FFFF, 0x91FFFF, 0xFFFFFF, 0x9FFFFF, 0x87FFFF)
+RESET_MASKS: Final = (0x810000, 0x810000, 0xF10000, 0x810000, 0x000000)
+SAVED_MASK: Final = 0x00FFFF  # kept by Shutdown(STATE)
+NO_INCREMENT_MASK: Final = 0xE10000
+DRTM_MASK: Final = 0x7E0000  # all ones after Startup, zeros after the hash sequence
+HCRTM_PCR: Final = 0
+DRTM_PCR: Final = 17
+
+HASH: Final[Mapping[int, Callable[[bytes], Any]]] = {
+    TpmAlgId.SHA1: hashlib.sha1,
+    TpmAlgId.SHA256: hashlib.sha256,
+    TpmAlgId.SHA384: hashlib.sha384,
+    TpmAlgId.SHA512: hashlib.sha512,
+}
+
+Bank = list[bytes]
+
+
+class PcrBanks:
+    """The values of every allocated PCR, and the counter of their changes."""
+
+    __slots__ = ("allocated", "update_counter", "values")
+
+    def __init__(self, allocated: Mapping[int, int]) -> None:
+        self.allocated = dict(allocated)  # for each implemented bank: mask of its PCRs
+        self.update_counter = 0
+        self.values: dict[int, Bank] = {}
+        self.start(saved=None, startup_locality=0)
+
+    def start(self, saved: Mapping[int, Bank] | None, startup_locality: int) -> None:
+        """Give every PCR its first value; those below 16 from ``saved`` on Resume."""
+        for alg in self.allocated:
+            bank = [
+                _first_value(pcr, alg, startup_locality) for pcr in range(PCR_COUNT)
+            ]
+            if saved is not None:
+                bank[: len(saved[alg])] = saved[alg]
+            self.values[alg] = bank
+        set_now = ALL_PCRS & ~NO_INCREMENT_MASK & ~(SAVED_MASK if saved else 0)
+        self.update_counter += set_now.bit_count()
+
+    def extend(self, alg: int, pcr: int, digest: bytes) -> bytes | None:
+        """H(old || digest); None, and no change, when the bank lacks this PCR."""
+        if not self.allocated[alg] >> pcr & 1:
+            return None
+        bank = self.values[alg]
+        value: bytes = HASH[alg](bank[pcr] + digest).digest()
+        bank[pcr] = value
+        self._count(pcr)
+        return value
+
+    def reset(self, pcr: int) -> None:
+        """Zeros in every bank."""
+        for alg, bank in self.values.items():
+            bank[pcr] = bytes(DIGEST_SIZE[alg])
+        self._count(pcr)
+
+    def read(
+        self, selections: list[PcrSelect], max_count: int
+    ) -> tuple[list[PcrSelect], list[bytes]]:
+        """The first ``max_count`` selected values, and which PCRs they are of."""
+        digests: list[bytes] = []
+        answered: list[PcrSelect] = []
+        for alg, mask in selections:
+            mask &= self.allocated[alg]
+            wanted = [pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1]
+            given = wanted[: max_count - len(digests)]
+            digests += [self.values[alg][pcr] for pcr in given]
+            answered.append((alg, sum(1 << pcr for pcr in given)))
+        return answered, digests
+
+    def saved(self) -> dict[int, Bank]:
+        """What Shutdown(STATE) keeps: PCR 0 to 15."""
+        count = SAVED_MASK.bit_length()
+        return {alg: bank[:count] for alg, bank in self.values.items()}
+
+    def fork(self) -> PcrBanks:
+        """An independent copy."""
+        copy = PcrBanks.__new__(PcrBanks)
+        copy.allocated = dict(self.allocated)
+        copy.update_counter = self.update_counter
+        copy.values = {alg: bank[:] for alg, bank in self.values.items()}
+        return copy
+
+    def _count(self, pcr: int) -> None:
+        if not NO_INCREMENT_MASK >> pcr & 1:
+            self.update_counter = self.update_counter + 1 & 0xFFFFFFFF
+
+
+def _first_value(pcr: int, alg: int, startup_locality: int) -> bytes:
+    size = DIGEST_SIZE[alg]
+    if DRTM_MASK >> pcr & 1:
+        return b"\xff" * size
+    last = startup_locality if pcr == HCRTM_PCR else 0
+    return last.to_bytes(size, "big")

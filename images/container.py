@@ -1,0 +1,262 @@
+"""Secure boot container, version 1: header layout and values (boot-chain.md 1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from construct import (
+    Array,
+    Bytes,
+    Construct,
+    Int8ub,
+    Int16ub,
+    Int32ub,
+    Int64ub,
+    Struct,
+)
+
+from pefstack.images.codec import Buffer, parse_all
+from pefstack.images.errors import FormatError
+from pefstack.images.p521 import KEY_SIZE, SIGNATURE_SIZE
+
+NAME: Final = "secure boot container"
+MAGIC: Final = 0x17082011
+HEADER_SIZE: Final = 4096
+PREFIX_OFFSET: Final = 426
+HW_SIGNATURES_OFFSET: Final = 524  # when the prefix has no ECID
+SW_KEYS_OFFSET: Final = HW_SIGNATURES_OFFSET + 3 * SIGNATURE_SIZE
+PART_SIZE: Final = 98  # prefix header and software header, without ECIDs
+ECID_SIZE: Final = 16
+HW_KEY_COUNT: Final = 3
+_SW_KEY_COUNT_OFFSET: Final = 450
+_PAYLOAD_SIZE_OFFSET: Final = 25  # in the software header
+_PAYLOAD_HASH_OFFSET: Final = 33
+
+FLAG_HOSTBOOT: Final = 0x80000000  # hardware flag: firmware keys of Hostboot
+FLAG_OPAL: Final = 0x40000000
+FLAG_LAB_OVERRIDE: Final = 0x00080000
+FLAG_KEY_TRANSITION: Final = 0x00000001
+FLAG_HASH_PAGE_TABLE: Final = 0x80000000  # software flag
+
+_HARDWARE: Final = Struct(
+    "magic" / Int32ub,
+    "version" / Int16ub,
+    "container_size" / Int64ub,
+    "target_hrmor" / Int64ub,
+    "stack_pointer" / Int64ub,
+    "hw_keys" / Array(HW_KEY_COUNT, Bytes(KEY_SIZE)),
+)
+_PREFIX: Final = Struct(
+    "version" / Int16ub,
+    "hash_alg" / Int8ub,
+    "sig_alg" / Int8ub,
+    "code_start_offset" / Int64ub,
+    "reserved" / Int64ub,
+    "flags" / Int32ub,
+    "sw_key_count" / Int8ub,
+    "payload_size" / Int64ub,
+    "payload_hash" / Bytes(64),
+    "ecid_count" / Int8ub,
+)
+_SOFTWARE: Final = Struct(
+    "version" / Int16ub,
+    "hash_alg" / Int8ub,
+    "sig_alg" / Int8ub,
+    "code_start_offset" / Int64ub,
+    "component_id" / Bytes(8),
+    "flags" / Int32ub,
+    "security_version" / Int8ub,
+    "payload_size" / Int64ub,
+    "payload_hash" / Bytes(64),
+    "ecid_count" / Int8ub,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareHeader:
+    """The first 426 bytes: root keys and load address; only the keys are hashed."""
+
+    magic: int = MAGIC
+    version: int = 1
+    container_size: int
+    target_hrmor: int = 0
+    stack_pointer: int = 0
+    hw_keys: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        """426 bytes."""
+        return _build(_HARDWARE, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixHeader:
+    """98 bytes at 426, signed by the hardware keys; protects the software keys."""
+
+    version: int = 1
+    hash_alg: int = 1
+    sig_alg: int = 1
+    code_start_offset: int = 0
+    reserved: int = 0
+    flags: int = FLAG_HOSTBOOT
+    sw_key_count: int
+    payload_size: int
+    payload_hash: bytes
+    ecid_count: int = 0
+
+    def to_bytes(self) -> bytes:
+        """98 bytes, ECIDs not included."""
+        return _build(_PREFIX, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftwareHeader:
+    """98 bytes behind the software keys, signed by them; protects the payload."""
+
+    version: int = 1
+    hash_alg: int = 1
+    sig_alg: int = 1
+    code_start_offset: int = 0
+    component_id: bytes
+    flags: int = 0
+    security_version: int = 0
+    payload_size: int
+    payload_hash: bytes
+    ecid_count: int = 0
+
+    def to_bytes(self) -> bytes:
+        """98 bytes, ECIDs not included."""
+        return _build(_SOFTWARE, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerHeader:
+    """The 4096-byte header: every field of it, checked for shape and nothing else."""
+
+    hardware: HardwareHeader
+    prefix: PrefixHeader
+    prefix_ecids: bytes = b""
+    hw_signatures: tuple[bytes, ...]
+    sw_keys: tuple[bytes, ...]
+    software: SoftwareHeader
+    software_ecids: bytes = b""
+    sw_signatures: tuple[bytes, ...]
+    padding: bytes = b""  # behind the last signature, trailing zeros left out
+
+    @classmethod
+    def from_prefix(cls, raw: Buffer) -> ContainerHeader:
+        """The header at the start of ``raw``; the payload behind it is not looked at.
+
+        Raises `FormatError` when it is shorter than 4096 bytes, is not a version 1
+        container, or its counts do not fit into 4096 bytes.
+        """
+        if len(raw) < HEADER_SIZE:
+            raise FormatError(NAME, "header", 0, f"{len(raw)} bytes", "4096 bytes")
+        cursor = _Cursor(bytes(raw[:HEADER_SIZE]))
+        hardware = _hardware(cursor.take("hardware header", PREFIX_OFFSET))
+        prefix = PrefixHeader(**cursor.part("prefix header", _PREFIX))
+        prefix_ecids = cursor.take("prefix ECIDs", prefix.ecid_count * ECID_SIZE)
+        hw_signatures = cursor.many("hardware signatures", HW_KEY_COUNT)
+        sw_keys = cursor.many("software keys", prefix.sw_key_count)
+        software = SoftwareHeader(**cursor.part("software header", _SOFTWARE))
+        return cls(
+            hardware=hardware,
+            prefix=prefix,
+            prefix_ecids=prefix_ecids,
+            hw_signatures=hw_signatures,
+            sw_keys=sw_keys,
+            software=software,
+            software_ecids=cursor.take(
+                "software ECIDs", software.ecid_count * ECID_SIZE
+            ),
+            sw_signatures=cursor.many("software signatures", prefix.sw_key_count),
+            padding=cursor.rest().rstrip(b"\0"),
+        )
+
+    def to_bytes(self) -> bytes:
+        """4096 bytes; `FormatError` if the parts do not fit."""
+        raw = b"".join(
+            (
+                self.hardware.to_bytes(),
+                self.prefix.to_bytes(),
+                self.prefix_ecids,
+                *self.hw_signatures,
+                *self.sw_keys,
+                self.software.to_bytes(),
+                self.software_ecids,
+                *self.sw_signatures,
+                self.padding,
+            )
+        )
+        if len(raw) > HEADER_SIZE:
+            raise FormatError(NAME, "header", 0, f"{len(raw)} bytes", "at most 4096")
+        return raw.ljust(HEADER_SIZE, b"\0")
+
+    @property
+    def label(self) -> str:
+        """The component id as text, for people."""
+        return self.software.component_id.rstrip(b"\0").decode("ascii", "replace")
+
+
+class _Cursor:
+    """Reads the parts of a header one behind the other, each bounded by its end."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._at = 0
+
+    def take(self, field: str, size: int) -> bytes:
+        end = self._at + size
+        if end > HEADER_SIZE:
+            raise FormatError(
+                NAME, field, self._at, f"0x{size:x} bytes", "to end by 4096"
+            )
+        part = self._raw[self._at : end]
+        self._at = end
+        return part
+
+    def part(self, field: str, layout: Construct[Any, Any]) -> dict[str, Any]:
+        return parse_all(NAME, layout, self.take(field, PART_SIZE))
+
+    def many(self, field: str, count: int) -> tuple[bytes, ...]:
+        together = self.take(field, count * KEY_SIZE)
+        return tuple(
+            together[at : at + KEY_SIZE] for at in range(0, len(together), KEY_SIZE)
+        )
+
+    def rest(self) -> bytes:
+        return self._raw[self._at :]
+
+
+def _hardware(raw: bytes) -> HardwareHeader:
+    found = parse_all(NAME, _HARDWARE, raw)
+    if found["magic"] != MAGIC:
+        raise FormatError(NAME, "magic", 0, f"0x{found['magic']:08x}", "0x17082011")
+    if found["version"] != 1:
+        raise FormatError(NAME, "version", 4, f"{found['version']}", "1")
+    return HardwareHeader(**found | {"hw_keys": tuple(found["hw_keys"])})
+
+
+def _build(layout: Construct[Any, Any], value: Any) -> bytes:
+    return layout.build(
+        {each.name: getattr(value, each.name) for each in fields(value)}
+    )
+
+
+def announced_payload_size(header: Buffer) -> int | None:
+    """The protected size that an untrusted 4096-byte header announces.
+
+    None where the number of software keys is none that a verifier takes, so that the
+    place of the software header is unknown.
+    """
+    count = header[_SW_KEY_COUNT_OFFSET]
+    if not 1 <= count <= 3:
+        return None
+    at = SW_KEYS_OFFSET + KEY_SIZE * count + _PAYLOAD_SIZE_OFFSET
+    return int.from_bytes(header[at : at + 8], "big")
+
+
+def with_payload_hash(header: Buffer, digest: bytes) -> bytes:
+    """The 4096-byte header of a container with one software key and another hash."""
+    at = SW_KEYS_OFFSET + KEY_SIZE + _PAYLOAD_HASH_OFFSET  # 1085 (boot-chain.md 1.1)
+    return bytes(header[:at]) + digest + bytes(header[at + len(digest) :])

@@ -1,0 +1,29 @@
+"""Errors of the image layer: the input's fault, never ours."""
+
+
+class PefError(Exception):
+    """Base of everything that is somebody else's fault and can be explained."""
+
+
+class FormatError(PefError):
+    """Bytes do not follow the format.
+
+    Offsets are in bytes from the start of the bytes that were given. ``expected`` and
+    ``found`` are ready for reading: hexadecimal where people compare with a dump.
+    """
+
+    def __init__(
+        self, format_name: str, field: str, offset: int, found: str, expected: str
+    ) -> None:
+        super().__init__(format_name, field, offset, found, expected)
+        self.format_name = format_name
+        self.field = field
+        self.offset = offset
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.format_name}: {self.field}, at 0x{self.offset:x}: "
+            f"found {self.found}, expected {self.expected}"
+        )

@@ -1,0 +1,44 @@
+"""Find the partition table in a flash, as HBBL does (boot-chain.md 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pefstack.images.codec import Buffer
+from pefstack.images.errors import FormatError
+from pefstack.images.ffs import HEADER_SIZE, MAGIC, FfsHeader, FfsTable
+from pefstack.images.ffs_entry import NAME
+
+Read = Callable[[int, int], Buffer]  # offset and size, in bytes of the flash
+
+SEARCH_DISTANCE: Final = 0x9000  # from the end of the flash to the first probe
+PAGE_SIZE: Final = 0x1000
+_MAGIC: Final = MAGIC.to_bytes(4, "big")
+
+
+def find_table(read: Read, flash_size: int) -> tuple[int, FfsTable]:
+    """The offset and the value of the first valid table, from the end downwards.
+
+    Begins 0x9000 bytes before the end and steps back by pages of 4 KiB to the start of
+    the flash. A probe reads four bytes, and more only behind the magic. Raises
+    `FormatError` if no page has a valid table; it tells about the first invalid one.
+    """
+    first = (flash_size - SEARCH_DISTANCE) // PAGE_SIZE * PAGE_SIZE
+    problem = ""
+    for at in range(first, -1, -PAGE_SIZE):
+        if bytes(read(at, len(_MAGIC))) != _MAGIC:
+            continue
+        try:
+            table = _table(read, at, flash_size)
+        except FormatError as exc:
+            problem = problem or f"a table at 0x{at:x} that is bad ({exc})"
+        else:
+            return at, table
+    found = problem or f"no table in 0x{flash_size:x} bytes"
+    raise FormatError(NAME, "search", max(first, 0), found, "a valid table on a page")
+
+
+def _table(read: Read, at: int, flash_size: int) -> FfsTable:
+    header, _ = FfsHeader.from_prefix(read(at, HEADER_SIZE))
+    return FfsTable.from_bytes(read(at, header.used_size), flash_size=flash_size)

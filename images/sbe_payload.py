@@ -1,0 +1,16 @@
+"""What the two containers of the SBE's SEEPROM sign (boot-chain.md 1.4, 3.5)."""
+
+from __future__ import annotations
+
+
+def padded(section: bytes) -> bytes:
+    """A section as it is hashed and measured: zero-padded to 8."""
+    return section + bytes(-len(section) % 8)
+
+
+def patent_sbe_fw(base: bytes, sb_verification: bytes) -> bytes:
+    """The payload of SBE_FW in the profile `patent`: both sections, each padded.
+
+    No container of the real machines covers `.sb_verification`; project decision.
+    """
+    return padded(base) + padded(sb_verification)

@@ -1,0 +1,1 @@
+"""Bootable images from a description, one recipe a file."""

@@ -1,0 +1,57 @@
+"""Contents and keys: from files, or from a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pefstack.images.signing import (
+    HW_KEY_NAMES,
+    SW_KEY_NAMES,
+    FileSigner,
+    KeySet,
+    seeded_key_set,
+)
+from pefstack.tools.builders.spec import ContentSpec, FlipSpec, KeysSpec
+from pefstack.tools.errors import UsageError
+from pefstack.tools.files import read_bytes
+
+
+def content(spec: ContentSpec, label: str) -> bytes:
+    """The bytes of a content; filler is different for each label and seed."""
+    if spec.file:
+        return read_bytes(Path(spec.file))
+    if spec.text:
+        return spec.text.encode()
+    seed = f"pefstack fill {label} {spec.seed}".encode()
+    return hashlib.shake_128(seed).digest(spec.fill)
+
+
+def key_set(spec: KeysSpec) -> KeySet:
+    """The keys of a folder (``hw_key_a.key`` … ``sw_key_r.key``), or of a seed."""
+    if spec.seed:
+        return seeded_key_set(spec.seed)
+    folder = Path(spec.file)
+    a, b, c = (_signer(folder / f"{name}.key") for name in HW_KEY_NAMES)
+    there = [folder / f"{name}.key" for name in SW_KEY_NAMES]
+    software = tuple(_signer(path) for path in there if path.is_file())
+    if not software:
+        raise UsageError(f"{folder}: no software key; expected sw_key_p.key")
+    return KeySet(hardware=(a, b, c), software=software)
+
+
+def flipped(raw: bytes, flips: tuple[FlipSpec, ...], label: str) -> bytes:
+    """The bytes with single bits turned over."""
+    changed = bytearray(raw)
+    for each in flips:
+        if each.offset >= len(changed):
+            raise UsageError(
+                f"{label}.flip: offset 0x{each.offset:x} is behind the end, "
+                f"0x{len(changed):x}"
+            )
+        changed[each.offset] ^= 1 << each.bit
+    return bytes(changed)
+
+
+def _signer(path: Path) -> FileSigner:
+    return FileSigner.from_pem(path.name, read_bytes(path))

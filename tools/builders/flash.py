@@ -1,0 +1,83 @@
+"""Build the flash image: partition tables, containers, ECC (boot-chain.md 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.images import ecc, ffs_entry
+from pefstack.images.ffs_build import build_table
+from pefstack.images.ffs_build import partition as table_entry
+from pefstack.images.signing import KeySet
+from pefstack.tools.builders.container import signed_header
+from pefstack.tools.builders.content import content, flipped, key_set
+from pefstack.tools.builders.spec import FlashSpec, PartitionSpec
+from pefstack.tools.errors import UsageError
+
+BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
+_BLANK_WORD: Final = b"\xff" * 8
+_MISC: Final = {  # ffspart's letters
+    "P": ffs_entry.MISC_PRESERVED,
+    "R": ffs_entry.MISC_READ_ONLY,
+    "B": ffs_entry.MISC_BACKUP,
+    "F": ffs_entry.MISC_REPROVISION,
+    "V": ffs_entry.MISC_VOLATILE,
+    "C": ffs_entry.MISC_CLEAR_ECC,
+    "G": ffs_entry.MISC_GOLDEN,
+}
+
+
+def build_flash(spec: FlashSpec, keys: KeySet) -> bytearray:
+    """The image: a table at the start and one near the end, partitions, erased gaps."""
+    signing = keys if spec.keys is None else key_set(spec.keys)
+    image = bytearray(b"\xff") * spec.size
+    _put_tables(spec, image)
+    for name, each in spec.partition.items():
+        raw = _raw(name, each, signing)
+        image[each.base : each.base + len(raw)] = raw
+    return image
+
+
+def _put_tables(spec: FlashSpec, image: bytearray) -> None:
+    entries = [
+        table_entry(
+            name,
+            each.base,
+            each.size,
+            ecc=each.ecc,
+            container=each.container is not None,
+            misc=_misc(name, each.flags),
+        )
+        for name, each in spec.partition.items()
+    ]
+    table = build_table(spec.size, entries, table_size=spec.table_size).to_bytes()
+    backup = spec.size - BACKUP_DISTANCE
+    for name, each in spec.partition.items():
+        if each.base < backup + len(table) and each.base + each.size > backup:
+            raise UsageError(f"{name}: lies on the second table at 0x{backup:x}")
+    for at in (0, backup):
+        image[at : at + len(table)] = table
+
+
+def _misc(name: str, flags: str) -> int:
+    if unknown := set(flags) - set(_MISC):
+        there = "".join(_MISC)
+        raise UsageError(f"{name}.flags: {min(unknown)!r}: expected some of {there}")
+    return sum(_MISC[letter] for letter in set(flags))
+
+
+def _raw(name: str, spec: PartitionSpec, keys: KeySet) -> bytes:
+    """What lies in the partition: content, signed, damaged, behind ECC as asked."""
+    data = b"" if spec.content is None else content(spec.content, name)
+    if spec.container is not None:
+        data = signed_header(data, spec.container, keys, name) + data
+    data = flipped(data, spec.flip, name)
+    room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
+    if len(data) > room:
+        raise UsageError(
+            f"{name}: 0x{len(data):x} bytes do not fit into 0x{room:x} of data"
+        )
+    if not spec.ecc:
+        return data
+    words = -(-len(data) // 8) * 8
+    blank = _BLANK_WORD * ((room - words) // 8)  # its ECC is zero
+    return ecc.encode(data.ljust(words, b"\xff") + blank)

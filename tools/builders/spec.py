@@ -1,0 +1,156 @@
+"""What is built: the ``[image]`` tables of a machine file as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pefstack.hw.mapping import SettingError, from_mapping, to_mapping
+
+MAX_FLASH_SIZE = 1 << 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysSpec:
+    """Signing keys: a folder of PEM files, or test keys that follow from a seed."""
+
+    file: str = ""
+    seed: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.seed):
+            raise SettingError("keys", "give either `file` (a folder) or `seed`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentSpec:
+    """Bytes: of a file, of a text, or ``fill`` bytes of filler that follow from a seed.
+
+    Filler stands where a real machine has code: nothing of it is executed.
+    """
+
+    file: str = ""
+    text: str = ""
+    fill: int = 0
+    seed: str = "pefstack"
+
+    def __post_init__(self) -> None:
+        if (bool(self.file) + bool(self.text) + bool(self.fill)) != 1:
+            raise SettingError("content", "give one of `file`, `text`, `fill`")
+        if not 0 <= self.fill <= MAX_FLASH_SIZE:
+            raise SettingError("content.fill", f"found {self.fill}, expected a size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """How a content is signed; the options of the signing tools."""
+
+    sw_keys: int = 1
+    entry: int = 0
+    security_version: int = 0
+    hw_flags: int = 0x80000000
+    sw_flags: int = 0
+    target_hrmor: int = 0
+    label: str = ""
+    keys: KeysSpec | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.sw_keys <= 3:
+            raise SettingError("container.sw-keys", "expected 1 to 3")
+        if not 0 <= self.security_version <= 255:
+            raise SettingError("container.security-version", "expected 0 to 255")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipSpec:
+    """One bit to flip in a finished content, counted from its start (0: lowest bit)."""
+
+    offset: int
+    bit: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bit <= 7 or self.offset < 0:
+            raise SettingError("flip", "expected offset from 0 and bit 0 to 7")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionSpec:
+    """A section of the SEEPROM; with a container it is signed."""
+
+    content: ContentSpec
+    container: ContainerSpec = field(default_factory=ContainerSpec)
+    flip: tuple[FlipSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeepromSpec:
+    """The boot SEEPROM: what the mutable boot loader is made of."""
+
+    base: SectionSpec
+    sb_verification: SectionSpec
+    hbbl: SectionSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementSpec:
+    """The measurement SEEPROM: immutable code and its 4-byte version."""
+
+    code: ContentSpec
+    version: bytes = bytes.fromhex("00020013")
+
+    def __post_init__(self) -> None:
+        if len(self.version) != 4:
+            raise SettingError("image.measurement.version", "expected 4 bytes in hex")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionSpec:
+    """A flash partition: raw place and size in bytes; ``flags`` as ffspart's letters.
+
+    E is not a flag here but ``ecc``. With a container the content is signed, ``flip``
+    then damages the finished container before ECC is put over it.
+    """
+
+    base: int
+    size: int
+    ecc: bool = False
+    flags: str = ""
+    content: ContentSpec | None = None
+    container: ContainerSpec | None = None
+    flip: tuple[FlipSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashSpec:
+    """The flash image; ``partition`` is a table by name."""
+
+    size: int
+    table_size: int = 0x8000
+    keys: KeysSpec | None = None
+    partition: dict[str, PartitionSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0x10000 <= self.size <= MAX_FLASH_SIZE or self.size % 0x1000:
+            raise SettingError(
+                "image.flash.size", f"0x{self.size:x}: expected 64 KiB to 256 MiB"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """All images of a machine, and the keys that sign them."""
+
+    keys: KeysSpec
+    measurement: MeasurementSpec
+    seeprom: SeepromSpec
+    flash: FlashSpec
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, Any]) -> ImageSpec:
+        """From the ``[image]`` table of a machine file; raises `SettingError`."""
+        return from_mapping(cls, table, "image")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The ``[image]`` table that gives this value again."""
+        return to_mapping(self)

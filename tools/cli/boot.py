@@ -1,0 +1,178 @@
+"""pef boot: boot a machine and print what it measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from pefstack.firmware.boot import STAGES
+from pefstack.firmware.stage import BootFailure
+from pefstack.hw.journal import Event
+from pefstack.tools import boot_report as report
+from pefstack.tools.cli.app import NO_BOOT, YES
+from pefstack.tools.files import write_bytes
+from pefstack.tools.machine import Machine
+from pefstack.tools.machine_file import built_in_machines, load
+from pefstack.tools.style import paint
+
+Show = Callable[[Sequence[Event]], None]
+
+_EPILOG: Final = """
+Without MACHINE the demonstration machine boots; it is built once. A machine is a
+built-in name (--list), a machine file, or a folder that `pef build` made.
+
+examples:
+  pef boot                          the demonstration machine
+  pef boot tampered-hbb             a refusal, and what it says
+  pef boot small --set machine.chip.smd=true
+  pef boot demo --event-log boot.log --json | jq 'select(.kind == "extend")'
+
+exit codes: 0 booted, 2 wrong use, 3 malformed input, 4 did not boot
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootOptions:
+    """The options of this verb."""
+
+    machine: str
+    until: str
+    settings: tuple[str, ...]
+    event_log: Path | None
+    json: bool
+    quiet: bool
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("machine", nargs="?", default="demo", metavar="MACHINE")
+    parser.add_argument(
+        "--list", action="store_true", help="list the built-in machines"
+    )
+    parser.add_argument(
+        "--until",
+        default=STAGES[-1],
+        metavar="STAGE",
+        choices=STAGES,
+        help=f"stop after this stage: {', '.join(STAGES)}",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting over the machine file, as in machine.chip.smd=true",
+    )
+    parser.add_argument("--seed", help="short for --set machine.tpm.seed=SEED")
+    parser.add_argument(
+        "--event-log", type=Path, metavar="FILE", help="write the TPM event log there"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the journal as JSON lines, the result last"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print refusals only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Boot; the exit code says whether the machine did."""
+    if options.list:
+        return _list(options.json)
+    seed = (
+        [] if options.seed is None else [f"machine.tpm.seed={json.dumps(options.seed)}"]
+    )
+    return _boot(
+        BootOptions(
+            machine=options.machine,
+            until=options.until,
+            settings=(*options.set, *seed),
+            event_log=options.event_log,
+            json=options.json,
+            quiet=options.quiet,
+        )
+    )
+
+
+def _boot(options: BootOptions) -> int:
+    machine = Machine(options.machine, settings=options.settings)
+    show = _nothing if options.quiet else _json if options.json else _text
+    failure = _run(machine, options.until, show)
+    if options.event_log is not None:
+        write_bytes(options.event_log, machine.event_log)
+    if options.json:
+        _json_result(machine, failure)
+    elif failure is None and not options.quiet:
+        _text_result(machine)
+    if failure is not None and not options.json:
+        stream = sys.stderr if options.quiet else sys.stdout
+        print(*report.refusal_lines(machine.journal[-1]), sep="\n", file=stream)
+    return YES if failure is None else NO_BOOT
+
+
+def _run(machine: Machine, until: str, show: Show) -> BootFailure | None:
+    """Stage by stage, each shown when it is done."""
+    shown = 0
+    try:
+        while machine.stage is not None and shown <= STAGES.index(until):
+            before = len(machine.journal)
+            try:
+                machine.step()
+            finally:
+                show(list(machine.journal)[before:])
+            shown += 1
+    except BootFailure as failure:
+        return failure
+    return None
+
+
+def _nothing(events: Sequence[Event]) -> None:
+    """--quiet."""
+
+
+def _json(events: Sequence[Event]) -> None:
+    for event in events:
+        print(json.dumps(asdict(event)))
+
+
+def _text(events: Sequence[Event]) -> None:
+    first = events[0]
+    if first.kind == "power-on":
+        print(report.heading(first))
+        print(paint(report.HONEST, "dim"))
+        events = [event for event in events[1:] if event.kind != "startup"]
+    starts = [event for event in events if event.kind == "start"]
+    rest = [event for event in events if event.kind != "start"]
+    print(*report.stage_lines([*starts, *rest]), sep="\n", flush=True)
+
+
+def _text_result(machine: Machine) -> None:
+    print()
+    for line in report.alarm_lines(machine.journal):
+        print(line)
+    policy_pcr = machine.board.spec.measure.pcr
+    print(*report.pcr_lines(machine.pcrs(), policy_pcr), sep="\n")
+
+
+def _json_result(machine: Machine, failure: BootFailure | None) -> None:
+    """One more line in the form of an event, so that one filter reads them all."""
+    pcrs = {str(index): value.hex() for index, value in machine.pcrs().items()}
+    detail = {"booted": failure is None, "next": machine.stage, "sha256": pcrs}
+    event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
+    print(json.dumps(event | {"detail": detail}))
+
+
+def _list(as_json: bool) -> int:
+    for path in built_in_machines():
+        document = load(path)
+        about = " ".join(document.get("about", "").split())
+        if as_json:
+            print(json.dumps({"name": path.stem, "about": about}))
+        else:
+            print(f"{paint(path.stem, 'strong')}\n  {about}\n")
+    return YES

@@ -1,0 +1,58 @@
+"""pef build: build the images that a machine file describes."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+from pefstack.tools.built import IMAGES, MACHINE_FILE, build_folder
+from pefstack.tools.cli.app import YES
+from pefstack.tools.files import read_bytes
+from pefstack.tools.machine_file import find, load
+
+_EPILOG: Final = """
+Writes flash.bin, seeprom.bin, measurement-seeprom.bin and a machine.toml that names
+them; `pef boot DIR` boots the result. The same description gives the same bytes.
+
+examples:
+  pef build demo -o out
+  pef build small -o out --set image.flash.partition.HBB.container.security-version=2
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("machine", metavar="MACHINE")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="where to"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be written"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build, and print each file with its size and SHA-256."""
+    path = find(options.machine)
+    document = load(path, options.set)
+    if options.dry_run:
+        for name in (*IMAGES.values(), MACHINE_FILE):
+            print(f"would write {options.output / name}")
+        return YES
+    for written in build_folder(path, document, options.output):
+        raw = read_bytes(written)
+        digest = hashlib.sha256(raw).hexdigest()
+        row = {"file": str(written), "size": len(raw), "sha256": digest}
+        print(
+            json.dumps(row) if options.json else f"{digest}  {len(raw):>9}  {written}"
+        )
+    return YES

@@ -1,0 +1,124 @@
+"""A machine to boot, look into, fork and break: the public API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Final
+
+from pefstack.firmware.boot import STAGES, power_on, step
+from pefstack.firmware.log import read_log
+from pefstack.firmware.stage import Stage, stage_name
+from pefstack.hw.board import Board
+from pefstack.hw.journal import Journal
+from pefstack.hw.machine import ALGORITHM_BY_NAME
+from pefstack.hw.tpm import client
+from pefstack.images.event_log import end_offset
+from pefstack.tools import image_cache
+from pefstack.tools.errors import UsageError
+from pefstack.tools.machine_file import find, load
+from pefstack.tools.partitions import Partitions
+
+PCR_COUNT: Final = 24
+
+
+class Machine:
+    """One emulated machine: switched off at first, a value that can be forked.
+
+    ``machine`` is the name of a built-in machine, a machine file, or the folder of a
+    built machine; ``settings`` are texts like ``machine.chip.smd=true``. Images are
+    built once and kept. Raises `UsageError`.
+    """
+
+    def __init__(
+        self, machine: str | PathLike[str] = "demo", *, settings: Sequence[str] = ()
+    ) -> None:
+        path = find(fspath(machine))
+        built = image_cache.open_machine(path, load(path, settings))
+        self.name = built.name
+        self.about = built.about
+        self.board: Board = built.spec.build(
+            built.name, built.flash, built.seeprom, built.measurement_seeprom
+        )
+        self._next: Stage | None = None
+        self._on = False
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that runs next; None after the last, and after a refusal."""
+        if not self._on:
+            return STAGES[0]
+        return None if self._next is None else stage_name(self._next)
+
+    @property
+    def journal(self) -> Journal:
+        """Everything that happened on this machine."""
+        return self.board.journal
+
+    @property
+    def flash(self) -> Partitions:
+        """The flash by partition name: ``machine.flash["HBB"]``."""
+        return Partitions(self.board)
+
+    @property
+    def event_log(self) -> bytes:
+        """The TPM event log that firmware left in memory, without the unused rest."""
+        log = read_log(self.board)
+        return log[: end_offset(log)] if any(log[:4096]) else b""
+
+    def step(self) -> str | None:
+        """Run one stage; the name of the next, None after the last.
+
+        Raises `BootFailure` when the stage refuses; the machine then stays as it is.
+        """
+        if not self._on:
+            self._next, self._on = power_on(self.board), True
+        if self._next is not None:
+            stage, self._next = self._next, None
+            self._next = step(self.board, stage)
+        return self.stage
+
+    def run(self, until: str = STAGES[-1]) -> Machine:
+        """Run every stage up to and including ``until``; answers with itself.
+
+        Raises `BootFailure` when a stage refuses, `UsageError` for an unknown stage.
+        """
+        if until not in STAGES:
+            raise UsageError(f"no stage {until!r}; there are: {', '.join(STAGES)}")
+        last = STAGES.index(until)
+        while self.stage is not None and STAGES.index(self.stage) <= last:
+            self.step()
+        return self
+
+    def pcr(self, index: int, bank: str = "sha256") -> bytes:
+        """The value of a PCR, as the TPM reads it out; its bank must be allocated."""
+        if bank not in ALGORITHM_BY_NAME or not 0 <= index < PCR_COUNT:
+            raise UsageError(f"no PCR {index} in a bank {bank!r}")
+        return self.pcrs((index,), bank)[index]
+
+    def pcrs(
+        self, indices: Sequence[int] = tuple(range(PCR_COUNT)), bank: str = "sha256"
+    ) -> dict[int, bytes]:
+        """PCR values by number, at most eight for each question to the TPM."""
+        algorithm = ALGORITHM_BY_NAME[bank]
+        values: dict[int, bytes] = {}
+        for at in range(0, len(indices), 8):
+            asked = indices[at : at + 8]
+            command = client.pcr_read({algorithm: tuple(asked)})
+            answer = client.response(self.board.tpm.execute(command))
+            digests = client.pcr_values(answer).digests
+            if len(digests) != len(asked):
+                raise UsageError(f"bank {bank} is not allocated in this TPM")
+            values |= dict(zip(asked, digests, strict=True))
+        return values
+
+    def fork(self) -> Machine:
+        """The same machine at the same moment, with a future of its own."""
+        other = object.__new__(Machine)
+        other.name, other.about = self.name, self.about
+        other.board = self.board.fork()
+        other._next, other._on = self._next, self._on
+        return other
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name}, next {self.stage}>"

@@ -1,0 +1,118 @@
+"""Machine files: one TOML file over its base, and settings over both."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pefstack.tools.errors import UsageError
+
+BUILT_IN: Final = Path(__file__).parent.parent / "machines"
+MAX_BASES: Final = 16
+_TOP: Final = ("name", "about", "image", "machine")
+
+Document = dict[str, Any]
+
+
+def built_in_machines() -> list[Path]:
+    """The machine files that come with the package, by name."""
+    return sorted(BUILT_IN.glob("*.toml"))
+
+
+def find(name_or_file: str) -> Path:
+    """The file of a built-in machine, or a path to a file or to a built machine."""
+    path = Path(name_or_file)
+    if path.is_dir():
+        path = path / "machine.toml"
+    if path.suffix == ".toml" or path.parent != Path():
+        if not path.is_file():
+            raise UsageError(f"{path}: no such machine file")
+        return path
+    named = BUILT_IN / f"{name_or_file}.toml"
+    if not named.is_file():
+        there = ", ".join(each.stem for each in built_in_machines())
+        raise UsageError(f"no machine {name_or_file!r}; there are: {there}")
+    return named
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Document:
+    """The file over its base, and ``a.b=c`` settings over both.
+
+    Raises `UsageError` naming the file, and the key where there is one.
+    """
+    document = _load(path, ())
+    for setting in settings:
+        document = overlay(document, parse_setting(setting))
+    document.setdefault("name", path.stem)
+    if unknown := sorted(set(document) - set(_TOP)):
+        there = ", ".join((*_TOP, "base"))
+        raise UsageError(f"{path}: {unknown[0]}: no such key; there are: {there}")
+    return document
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> Document:
+    """Tables are merged; anything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = overlay(old, value)
+        merged[key] = value
+    return merged
+
+
+def parse_setting(setting: str) -> Document:
+    """``a.b=c`` as a table; a bare word is a text."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(
+            f"--set {setting}: expected KEY=VALUE, as in machine.tpm.seed=x"
+        )
+    try:
+        return tomllib.loads(setting)
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return tomllib.loads(f"{key} = {json.dumps(value)}")
+    except tomllib.TOMLDecodeError as exc:
+        raise UsageError(f"--set {setting}: {exc}") from exc
+
+
+def _load(path: Path, below: tuple[Path, ...]) -> Document:
+    if path.resolve() in below or len(below) > MAX_BASES:
+        raise UsageError(f"{path}: base: leads back to itself")
+    document = _located(_parsed(path), path.parent)
+    base = document.pop("base", None)
+    if base is None:
+        return document
+    if not isinstance(base, str):
+        raise UsageError(f"{path}: base: found {base!r}, expected a file name")
+    return overlay(_load(path.parent / base, (*below, path.resolve())), document)
+
+
+def _parsed(path: Path) -> Document:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: {exc}") from exc
+
+
+def _located(table: Document, folder: Path) -> Document:
+    """Each ``file`` is relative to the file that says it, also through ``base``."""
+    located = {key: _located_value(value, folder) for key, value in table.items()}
+    if isinstance(located.get("file"), str):
+        located["file"] = str(folder / located["file"])
+    return located
+
+
+def _located_value(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return _located(value, folder)
+    if isinstance(value, list):
+        return [_located_value(each, folder) for each in value]
+    return value
