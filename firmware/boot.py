@@ -17,7 +17,7 @@ from pefstack.firmware.stage import BootFailure, Stage, stage_name
 from pefstack.hw.board import Board
 
 FIRST: Final[Stage] = sbe_immutable.run
-STAGES: Final = tuple(
+STAGES: Final[tuple[str, ...]] = tuple(
     each.STAGE
     for each in (
         sbe_immutable,

@@ -16,7 +16,7 @@ from construct import (
     Struct,
 )
 
-from pefstack.images.codec import Buffer, parse_all
+from pefstack.images.codec import Buffer, build_bytes, parse_all
 from pefstack.images.errors import FormatError
 from pefstack.images.p521 import KEY_SIZE, SIGNATURE_SIZE
 
@@ -85,7 +85,7 @@ class HardwareHeader:
     hw_keys: tuple[bytes, ...]
 
     def to_bytes(self) -> bytes:
-        """426 bytes."""
+        """426 bytes; `FormatError` if a value does not fit into its field."""
         return _build(_HARDWARE, self)
 
 
@@ -105,7 +105,7 @@ class PrefixHeader:
     ecid_count: int = 0
 
     def to_bytes(self) -> bytes:
-        """98 bytes, ECIDs not included."""
+        """98 bytes without ECIDs; `FormatError` if a value does not fit."""
         return _build(_PREFIX, self)
 
 
@@ -125,7 +125,7 @@ class SoftwareHeader:
     ecid_count: int = 0
 
     def to_bytes(self) -> bytes:
-        """98 bytes, ECIDs not included."""
+        """98 bytes without ECIDs; `FormatError` if a value does not fit."""
         return _build(_SOFTWARE, self)
 
 
@@ -174,23 +174,36 @@ class ContainerHeader:
         )
 
     def to_bytes(self) -> bytes:
-        """4096 bytes; `FormatError` if the parts do not fit."""
-        raw = b"".join(
-            (
-                self.hardware.to_bytes(),
-                self.prefix.to_bytes(),
-                self.prefix_ecids,
-                *self.hw_signatures,
-                *self.sw_keys,
-                self.software.to_bytes(),
-                self.software_ecids,
-                *self.sw_signatures,
-                self.padding,
-            )
-        )
+        """4096 bytes; `FormatError` if parts, counts and header do not fit together."""
+        raw = b""
+        for field, part, size in self._parts():
+            if len(part) != size:
+                found, wanted = f"0x{len(part):x} bytes", f"0x{size:x} bytes"
+                raise FormatError(NAME, field, len(raw), found, wanted)
+            raw += part
+        raw += self.padding
         if len(raw) > HEADER_SIZE:
-            raise FormatError(NAME, "header", 0, f"{len(raw)} bytes", "at most 4096")
+            raise FormatError(
+                NAME, "header", 0, f"0x{len(raw):x} bytes", "at most 4096"
+            )
         return raw.ljust(HEADER_SIZE, b"\0")
+
+    def _parts(self) -> tuple[tuple[str, bytes, int], ...]:
+        """Name and bytes of each part, and its size by the counts in the headers."""
+        prefix, software = self.prefix, self.software
+        count = prefix.sw_key_count
+        hw_signatures = b"".join(self.hw_signatures)
+        sw_signatures = b"".join(self.sw_signatures)
+        return (
+            ("hardware header", self.hardware.to_bytes(), PREFIX_OFFSET),
+            ("prefix header", prefix.to_bytes(), PART_SIZE),
+            ("prefix ECIDs", self.prefix_ecids, ECID_SIZE * prefix.ecid_count),
+            ("hardware signatures", hw_signatures, SIGNATURE_SIZE * HW_KEY_COUNT),
+            ("software keys", b"".join(self.sw_keys), KEY_SIZE * count),
+            ("software header", software.to_bytes(), PART_SIZE),
+            ("software ECIDs", self.software_ecids, ECID_SIZE * software.ecid_count),
+            ("software signatures", sw_signatures, SIGNATURE_SIZE * count),
+        )
 
     @property
     def label(self) -> str:
@@ -238,9 +251,8 @@ def _hardware(raw: bytes) -> HardwareHeader:
 
 
 def _build(layout: Construct[Any, Any], value: Any) -> bytes:
-    return layout.build(
-        {each.name: getattr(value, each.name) for each in fields(value)}
-    )
+    values = {each.name: getattr(value, each.name) for each in fields(value)}
+    return build_bytes(NAME, layout, values)
 
 
 def announced_payload_size(header: Buffer) -> int | None:

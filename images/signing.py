@@ -19,6 +19,7 @@ from pefstack.images.codec import Buffer
 from pefstack.images.container import (
     FLAG_HOSTBOOT,
     HEADER_SIZE,
+    NAME,
     ContainerHeader,
     HardwareHeader,
     PrefixHeader,
@@ -27,6 +28,10 @@ from pefstack.images.container import (
 from pefstack.images.errors import FormatError
 
 HW_KEY_NAMES: Final = ("hw_key_a", "hw_key_b", "hw_key_c")
+_KEY_FORM: Final = (
+    "a P-521 key with a named curve and no password; "
+    "`openssl ec -param_enc named_curve` converts one"
+)
 SW_KEY_NAMES: Final = ("sw_key_p", "sw_key_q", "sw_key_r")
 
 
@@ -56,8 +61,7 @@ class FileSigner:
         try:
             key = load_pem_private_key(pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
-            mend = "a P-521 key as a named curve, without a password"
-            raise FormatError("private key", name, 0, str(exc)[:80], mend) from None
+            raise FormatError("private key", name, 0, str(exc), _KEY_FORM) from None
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(
             key.curve, SECP521R1
         ):
@@ -117,7 +121,10 @@ def sign_header(
     """The signed 4096-byte header of a container with this protected payload.
 
     ``unprotected_size`` bytes will follow the payload and count in the container size.
+    Raises `FormatError` for a value that does not fit, and for a number of software
+    keys that no verifier takes or that the key set does not have.
     """
+    _check_count(options.sw_key_count, len(keys.software))
     signers = keys.software[: options.sw_key_count]
     prefix = _prefix(signers, options)
     software = SoftwareHeader(
@@ -142,6 +149,12 @@ def sign_header(
         software=software,
         sw_signatures=_signatures(signers, software.to_bytes()),
     ).to_bytes()
+
+
+def _check_count(count: int, there: int) -> None:
+    most = min(there, len(SW_KEY_NAMES))
+    if not 1 <= count <= most:
+        raise FormatError(NAME, "sw_key_count", 450, f"{count}", f"1 to {most}")
 
 
 def component_id(label: str) -> bytes:

@@ -184,22 +184,20 @@ class XipImage:
         return self.header.l1_loader_address
 
     @property
-    def sections(self) -> dict[str, memoryview]:
+    def sections(self) -> dict[str, bytes]:
         """Name to content of the sections that are there, in the order of the table."""
-        view = memoryview(self.raw)
         return {
-            name: view[each.offset : each.offset + each.size]
+            name: self.raw[each.offset : each.offset + each.size]
             for name, each in zip(SECTION_NAMES, self.header.sections, strict=False)
             if each.size
         }
 
-    def section(self, name: str) -> memoryview:
+    def section(self, name: str) -> bytes:
         """The content of a section; `FormatError` if it is absent."""
-        content = self.sections.get(name)
-        if content is None:
-            found = f"no {name}"
-            raise FormatError(NAME, name, SECTION_TABLE_OFFSET, found, "the section")
-        return content
+        for known, each in zip(SECTION_NAMES, self.header.sections, strict=False):
+            if known == name and each.size:
+                return self.raw[each.offset : each.offset + each.size]
+        raise FormatError(NAME, name, SECTION_TABLE_OFFSET, "no such section", "one")
 
 
 def _sections(raw: bytes) -> tuple[XipSection, ...]:

@@ -22,7 +22,7 @@ from pefstack.images.xip import (
 )
 
 ENTRY_SECTION: Final = ".loader_text"
-MAX_IMAGE_SIZE: Final = 1 << 31  # what the 32-bit offsets surely hold
+MAX_IMAGE_SIZE: Final = 1 << 24  # far above any SEEPROM
 
 
 def build_image(

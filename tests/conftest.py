@@ -1,8 +1,13 @@
-"""Hypothesis profiles: dev (default), ci (the same on every run), night."""
+"""Hypothesis profiles (dev, ci, night), a cache of its own, machines to fork."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from pefstack import Machine
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -10,3 +15,23 @@ settings.register_profile(
 )
 settings.register_profile("night", max_examples=20_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Built images go to a folder of this session, never to the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PEFSTACK_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def _small(cache_folder: Path) -> Machine:
+    return Machine("small")
+
+
+@pytest.fixture
+def small(_small: Machine) -> Machine:
+    """The small machine, switched off; every test gets a fork of its own."""
+    return _small.fork()

@@ -13,6 +13,7 @@ from pefstack.hw.tpm.codes import (
     HEADER_SIZE,
     MAX_PCR_DIGESTS,
     MAX_RESPONSE_SIZE,
+    TpmAlgId,
     TpmCap,
     TpmCc,
     TpmRh,
@@ -28,10 +29,13 @@ from pefstack.hw.tpm.selections import (
 from pefstack.images.errors import FormatError
 
 _HEADER: Final = Struct(">HII")
-_AUTHORIZED: Final = Struct(">HIIIIIHBH")  # header, handle, one password session
-_EXTEND: Final = Struct(">HIIIIIHBHI")  # the same with an empty password, and a count
+_HANDLED: Final = Struct(">HIII")  # header and a handle
+_AREA: Final = Struct(">IIHBH")  # size; a password session up to its password
 _TAGGED: Final = Struct(">H")
 _SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, length of the password
+
+Digests = Mapping[int, bytes] | Mapping[TpmAlgId, bytes]
+"""For each bank (TPM_ALG_ID) the digest to extend."""
 
 
 class TpmError(DeviceError):
@@ -103,48 +107,23 @@ def pcr_read(selection: Selection) -> bytes:
     return _plain(TpmCc.PCR_READ, selection_bytes(selection))
 
 
-def pcr_extend(pcr: int, digests: Mapping[int, bytes]) -> bytes:
+def pcr_extend(pcr: int, digests: Digests) -> bytes:
     """TPM2_PCR_Extend of one PCR in each bank (TPM_ALG_ID) of ``digests``.
 
     ValueError when a digest does not have its bank's size.
     """
-    body = b""
+    body = len(digests).to_bytes(4, "big")
     for alg, digest in digests.items():
         if len(digest) != DIGEST_SIZE[alg]:
             raise ValueError(f"{len(digest)} bytes for bank 0x{alg:04x}")
         body += _TAGGED.pack(alg) + digest
-    return (
-        _EXTEND.pack(
-            TpmSt.SESSIONS,
-            _EXTEND.size + len(body),
-            TpmCc.PCR_EXTEND,
-            pcr,
-            _SESSION_SIZE,
-            TpmRh.PW,
-            0,
-            0,
-            0,
-            len(digests),
-        )
-        + body
-    )
+    return _authorized(TpmCc.PCR_EXTEND, pcr, _EMPTY_PASSWORD + body)
 
 
 def pcr_allocate(allocation: Selection, password: bytes = b"") -> bytes:
     """TPM2_PCR_Allocate with the platform's password."""
-    body = password + selection_bytes(allocation)
-    head = _AUTHORIZED.pack(
-        TpmSt.SESSIONS,
-        _AUTHORIZED.size + len(body),
-        TpmCc.PCR_ALLOCATE,
-        TpmRh.PLATFORM,
-        _SESSION_SIZE + len(password),
-        TpmRh.PW,
-        0,
-        0,
-        len(password),
-    )
-    return head + body
+    body = _password_area(password) + selection_bytes(allocation)
+    return _authorized(TpmCc.PCR_ALLOCATE, TpmRh.PLATFORM, body)
 
 
 def response(raw: bytes) -> bytes:
@@ -226,6 +205,19 @@ def allocation_result(body: bytes) -> AllocationResult:
 
 def _plain(code: int, body: bytes) -> bytes:
     return _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE + len(body), code) + body
+
+
+def _authorized(code: int, handle: int, body: bytes) -> bytes:
+    size = _HANDLED.size + len(body)
+    return _HANDLED.pack(TpmSt.SESSIONS, size, code, handle) + body
+
+
+def _password_area(password: bytes) -> bytes:
+    size = len(password)
+    return _AREA.pack(_SESSION_SIZE + size, TpmRh.PW, 0, 0, size) + password
+
+
+_EMPTY_PASSWORD: Final = _password_area(b"")
 
 
 def _parameters(raw: bytes) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT, PCR_SELECT_SIZE
+from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT, PCR_SELECT_SIZE, TpmAlgId
 from pefstack.hw.tpm.structures import put_pcr_selections
 from pefstack.images.errors import FormatError
 
-Selection = Mapping[int, Collection[int]]
+Selection = Mapping[int, Collection[int]] | Mapping[TpmAlgId, Collection[int]]
 """For each bank (TPM_ALG_ID) the PCR numbers; banks in the order of the list."""
 
 _NAME: Final = "TPML_PCR_SELECTION"

@@ -1,9 +1,7 @@
-"""FFS partition table: vectors, every refusal, the search and the builder."""
+"""FFS partition table: vectors, round trips, every refusal."""
 
 from __future__ import annotations
 
-import struct
-import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interop import need
 
-from pefstack.images import ecc, ffs_entry
+from pefstack.images import ffs_entry
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsHeader, FfsTable
-from pefstack.images.ffs_build import build_table, partition
 from pefstack.images.ffs_entry import FfsEntry
-from pefstack.images.ffs_find import find_table
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "boot-chain" / "ffs"
 TINY = ["03-tiny-pnor", "04-tiny-pnor2", "16-create-blank", "17-toc"]
+TINY_NAMES = ["part", "ONE", "TWO", "THREE", "FOUR"]
 U32 = st.integers(0, 2**32 - 1)
 U8 = st.integers(0, 255)
 
@@ -93,7 +89,7 @@ def test_tiny_vectors_from_the_field(name: str) -> None:
     raw = (VECTORS / f"{name}.out").read_bytes()
     table, size = FfsTable.from_prefix(raw, flash_size=len(raw), any_block_size=True)
     assert table.to_bytes() == raw[:size]
-    assert [each.name for each in table.entries] == "part ONE TWO THREE FOUR".split()
+    assert [each.name for each in table.entries] == TINY_NAMES
     misc = [each.misc for each in table.entries]
     assert misc == [0, 0, *[ffs_entry.MISC_REPROVISION] * 3]
     assert [each.has_container for each in table.entries] == [False, True, *[False] * 3]
@@ -112,24 +108,6 @@ def test_small_vector_from_the_field() -> None:
     with_ecc = [each.name for each in table.entries if each.has_ecc]
     assert with_ecc == ["HBB", "SBKT", "SECBOOT"]
     assert [each.id for each in table.entries] == list(range(1, 8))
-
-
-def test_small_vector_is_built_again() -> None:
-    read_only = ffs_entry.MISC_READ_ONLY
-    kept = ffs_entry.MISC_PRESERVED
-    table = build_table(
-        0x20000,
-        [
-            partition("HBB", 0x2000, 0x5000, ecc=True, container=True, misc=read_only),
-            partition("SBKT", 0x7000, 0x2000, ecc=True, container=True, misc=read_only),
-            partition("PAYLOAD", 0x9000, 0x3000, container=True, misc=read_only),
-            partition("BOOTKERNEL", 0xC000, 0x8000, container=True, misc=read_only),
-            partition("SECBOOT", 0x14000, 0x3000, ecc=True, misc=kept),
-            partition("NVRAM", 0x17000, 0x4000, misc=kept | 0x10),
-        ],
-    )
-    raw = table.to_bytes()
-    assert raw == small()[: len(raw)]
 
 
 @given(tables())
@@ -275,149 +253,3 @@ def test_table_that_does_not_hold_its_entries() -> None:
     with pytest.raises(FormatError) as caught:
         replace(table, entries=table.entries * 5).to_bytes()
     assert (caught.value.field, caught.value.offset) == ("size", 8)
-
-
-# the search
-
-
-class Probes:
-    """A flash that is read, and how."""
-
-    def __init__(self, flash: bytes) -> None:
-        self.flash = memoryview(flash)
-        self.reads: list[tuple[int, int]] = []
-
-    def read(self, offset: int, size: int) -> memoryview:
-        self.reads.append((offset, size))
-        return self.flash[offset : offset + size]
-
-
-def flash_with(*places: int, size: int = 0x20000) -> bytes:
-    table, _ = FfsTable.from_prefix(small())
-    raw = bytearray(b"\xff" * size)
-    for place in places:
-        raw[place : place + 48 + 7 * 128] = table.to_bytes()
-    return bytes(raw)
-
-
-def test_search_begins_where_hbbl_looks_first() -> None:
-    probes = Probes(flash_with(0, 0x17000))
-    at, table = find_table(probes.read, 0x20000)
-    assert at == 0x17000
-    assert table.partition_sizes["HBB"] == 0x5000
-    assert probes.reads == [(0x17000, 4), (0x17000, 48), (0x17000, 48 + 7 * 128)]
-
-
-@pytest.mark.parametrize("place", [0, 0x1000, 0x16000])
-def test_search_steps_back(place: int) -> None:
-    probes = Probes(flash_with(place, 0x18000))
-    assert find_table(probes.read, 0x20000)[0] == place
-    small_reads = [(at, 4) for at in range(0x17000, place - 1, -0x1000)]
-    assert probes.reads[:-2] == small_reads
-
-
-def test_search_passes_over_invalid_tables() -> None:
-    raw = bytearray(flash_with(0, 0x3000, 0x5000, 0x9000))
-    raw[0x9000 + 44] ^= 1  # checksum of the header
-    raw[0x5000 + 300] ^= 1  # an entry
-    raw[0x3000 + 7] = 2  # version
-    assert find_table(Probes(bytes(raw)).read, 0x20000)[0] == 0
-
-
-def test_search_looks_at_pages_only() -> None:
-    with pytest.raises(FormatError):
-        find_table(Probes(flash_with(0x1800)).read, 0x20000)
-
-
-@pytest.mark.parametrize("size", [0, 0x1000, 0x8FFF, 0x20000])
-def test_search_without_a_table(size: int) -> None:
-    with pytest.raises(FormatError) as caught:
-        find_table(Probes(b"\xff" * size).read, size)
-    error = caught.value
-    assert (error.format_name, error.field) == ("FFS table", "search")
-    assert error.offset == max(size - 0x9000, 0)
-
-
-def test_search_tells_about_the_first_bad_table() -> None:
-    raw = bytearray(flash_with(0x9000, 0x4000))
-    raw[0x9000 + 15] ^= 1
-    raw[0x4000 + 7] ^= 2
-    with pytest.raises(FormatError) as caught:
-        find_table(Probes(bytes(raw)).read, 0x20000)
-    assert "0x9000" in caught.value.found
-    assert "entry_size" in caught.value.found
-
-
-@given(st.binary(max_size=48))
-def test_search_survives_noise_behind_the_magic(noise: bytes) -> None:
-    raw = bytearray(0x20000)
-    for at in range(0, 0x18000, 0x1000):
-        raw[at : at + 4 + len(noise)] = b"PART" + noise
-    with suppress(FormatError):
-        find_table(Probes(bytes(raw)).read, 0x20000)
-
-
-# the builder
-
-
-def test_built_table_describes_itself() -> None:
-    table = build_table(
-        0x4000000, [partition("HBB", 0x8000, 0x9000)], table_size=0x8000
-    )
-    itself = table.entries[0]
-    assert (itself.name, itself.type, itself.flags, itself.id) == ("part", 3, 1, 1)
-    assert (itself.base, itself.size, itself.actual) == (0, 8, 0x8000)
-    assert (table.header.size, table.header.block_count) == (8, 0x4000)
-    assert struct.unpack(">12I", table.to_bytes()[:48])[:7] == (
-        *(0x50415254, 1, 8, 128, 2, 0x1000, 0x4000),
-    )
-
-
-@pytest.mark.parametrize(
-    ("second", "field"),
-    [
-        (("TWO", 0x3000, 0x1000), "TWO"),  # inside the one before
-        (("TWO", 0x0000, 0x1000), "TWO"),  # inside the table
-        (("TWO", 0x1F000, 0x2000), "TWO"),  # past the end
-        (("ONE", 0x8000, 0x1000), "ONE"),  # twice
-    ],
-)
-def test_builder_refuses_a_bad_layout(second: tuple[str, int, int], field: str) -> None:
-    with pytest.raises(FormatError) as caught:
-        build_table(0x20000, [partition("ONE", 0x2000, 0x2000), partition(*second)])
-    assert caught.value.field == field
-
-
-@pytest.mark.parametrize(("offset", "size"), [(0x800, 0x1000), (0x1000, 0x800), (0, 0)])
-def test_partitions_are_blocks(offset: int, size: int) -> None:
-    with pytest.raises(FormatError) as caught:
-        partition("HBB", offset, size)
-    assert caught.value.field == "HBB"
-
-
-@pytest.mark.interop
-def test_pflash_reads_what_we_build(tmp_path: Path) -> None:
-    pflash = need("pflash", "opal-utils")
-    data = bytes(range(256)) * 64
-    table = build_table(
-        0x40000,
-        [
-            partition("HBB", 0x2000, 0x9000, ecc=True, container=True, misc=0x40),
-            partition("NVRAM", 0xC000, 0x4000, misc=0x90),
-        ],
-    )
-    flash = bytearray(b"\xff" * 0x40000)
-    raw = table.to_bytes()
-    flash[: len(raw)] = raw
-    encoded = ecc.encode(data).ljust(0x9000, b"\0")
-    flash[0x2000 : 0x2000 + len(encoded)] = encoded
-    image = tmp_path / "flash"
-    image.write_bytes(flash)
-    run = [pflash, "-F", str(image)]
-    listed = subprocess.run([*run, "-i"], capture_output=True, text=True, check=True)
-    lines = [line.split() for line in listed.stdout.splitlines() if "ID=" in line]
-    print(listed.stdout)
-    assert lines
-    out = tmp_path / "HBB"
-    subprocess.run([*run, "-P", "HBB", "-9", "-r", str(out)], check=True)
-    assert out.read_bytes()[: len(data)] == data

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         later = "" if verb in BUILT else " (not in this version)"
         sub = verbs.add_parser(verb, help=summary + later, description=summary + later)
         if words[:1] == [verb] and verb in BUILT:
-            module = importlib.import_module(f"pefstack.tools.cli.{verb}")
+            module = importlib.import_module(f"pefstack.tools.cli.verb_{verb}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
     options = parser.parse_args(words)

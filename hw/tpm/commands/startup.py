@@ -37,13 +37,8 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
     _start_clock(inner)
     state.started = True
     state.startup_locality = locality
-    inner.journal.add(
-        "tpm",
-        "startup",
-        type=TpmSu(startup_type).name.lower(),
-        effect=effect,
-        locality=locality,
-    )
+    name = TpmSu(startup_type).name.lower()
+    inner.journal.add("tpm", "startup", type=name, effect=effect, locality=locality)
     return ()
 
 

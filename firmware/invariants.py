@@ -1,0 +1,191 @@
+"""What must hold about any journal; each invariant answers with the first offender.
+
+They read the journal, not the stages, and keep their own lists: a stage that is wrong
+does not get to say what is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from pefstack.hw.journal import Event
+
+Invariant = Callable[[Sequence[Event]], Event | None]
+
+# code that is handed over to -> subject under which it must have been measured
+_MEASURED_AS: Final = {
+    "SBE_FW": "sb-verification",
+    "HBBL": "hbbl",
+    "HBB": "hbb",
+    "HBI": "hbi",
+    "PAYLOAD": "payload",
+}
+# figure 7A: who extends what into the boot policy's PCR, in this order
+_POLICY_ORDER: Final = (
+    ("sbe_immutable", "hw-key-hash"),
+    ("sbe_immutable", "secure-jumper"),
+    ("sbe_immutable", "sb-verification"),
+    ("hostboot_ext", "policy-separator"),
+    ("opal", "pef-enable"),
+)
+
+
+def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
+    """No code is handed over to before it was measured."""
+    measured: set[str | int] = set()
+    for event in events:
+        if event.kind == "measure":
+            measured.add(event.detail["what"])
+        if event.kind == "hand-over":
+            code = str(event.detail["code"])
+            if _MEASURED_AS[code] not in measured:
+                return event
+    return None
+
+
+def verified_before_it_runs(events: Sequence[Event]) -> Event | None:
+    """With security on, no code is handed over to by a stage that did not verify it."""
+    if _security_off(events):
+        return None
+    verified: set[tuple[str, str | int]] = set()
+    for event in events:
+        if event.kind == "verify":
+            verified.add((event.source, event.detail["code"]))
+        checked = (event.source, event.detail.get("code", "")) in verified
+        if event.kind == "hand-over" and not checked:
+            return event
+    return None
+
+
+def rejected_code_never_runs(events: Sequence[Event]) -> Event | None:
+    """With security on, a stage that rejected anything hands over to nobody."""
+    if _security_off(events):
+        return None
+    rejecting = {e.source for e in _of(events, "verify") if not e.detail["good"]}
+    for event in _of(events, "hand-over"):
+        if event.source in rejecting:
+            return event
+    return None
+
+
+def refusal_is_the_last_word(events: Sequence[Event]) -> Event | None:
+    """After a refusal nothing runs and nothing is measured."""
+    refused = False
+    for event in events:
+        if refused and event.kind in ("start", "measure", "extend", "verify"):
+            return event
+        refused = refused or event.kind == "boot-failure"
+    return None
+
+
+def stages_start_when_handed_over(events: Sequence[Event]) -> Event | None:
+    """The immutable code starts first; every other stage was handed over to."""
+    expected = "sbe_immutable"
+    for event in events:
+        if event.kind == "start":
+            if event.source != expected:
+                return event
+            expected = ""
+        if event.kind == "hand-over":
+            expected = str(event.detail["to"])
+    return None
+
+
+def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
+    """The boot policy's PCR gets its extends in the order of figure 7A, and no others.
+
+    A machine's own further values may stand between them.
+    """
+    order = iter(_POLICY_ORDER)
+    for event in _policy_measures(events):
+        if str(event.detail["what"]).startswith("further-"):
+            continue
+        if (event.source, event.detail["what"]) != next(order, None):
+            return event
+    return None
+
+
+def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
+    """A boot that ends well made all extends of the policy, the PEF record included."""
+    done = {(e.source, e.detail["what"]) for e in _policy_measures(events)}
+    for event in _of(events, "boot-complete"):
+        if not set(_POLICY_ORDER) <= done:
+            return event
+    return None
+
+
+def extends_are_announced(events: Sequence[Event]) -> Event | None:
+    """The TPM extends what a stage announced just before, and everything announced."""
+    announced: Event | None = None
+    for event in events:
+        if event.kind == "extend" and not _same(announced, event):
+            return event
+        if announced is not None and event.kind not in ("extend", "boot-failure"):
+            return announced
+        announced = event if event.kind == "measure" else None
+    return announced
+
+
+def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
+    """The jumper's and the PEF's record say what the machine was switched on with."""
+    settings = {"secure-jumper": "smd", "pef-enable": "pef"}
+    power_on = next(_of(events, "power-on"), None)
+    for event in _of(events, "measure"):
+        setting = settings.get(str(event.detail["what"]))
+        if setting is None or power_on is None:
+            continue
+        if str(event.detail["digest"])[:2] != f"{power_on.detail[setting]:02x}":
+            return event
+    return None
+
+
+def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
+    """The TPM is started once, before the first extend."""
+    started = 0
+    for event in events:
+        if event.source == "tpm" and event.kind == "startup":
+            started += 1
+        if started != 1 and event.kind in ("extend", "hand-over"):
+            return event
+    return None
+
+
+INVARIANTS: Final[tuple[Invariant, ...]] = (
+    measured_before_it_runs,
+    verified_before_it_runs,
+    rejected_code_never_runs,
+    refusal_is_the_last_word,
+    stages_start_when_handed_over,
+    policy_pcr_in_order,
+    complete_boot_measured_everything,
+    extends_are_announced,
+    records_tell_the_truth,
+    tpm_starts_before_it_measures,
+)
+
+
+def broken_invariants(events: Iterable[Event]) -> dict[str, Event]:
+    """The invariants that a journal breaks, each with its first offender."""
+    listed = list(events)
+    found = ((each.__name__, each(listed)) for each in INVARIANTS)
+    return {name: event for name, event in found if event is not None}
+
+
+def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
+    return (event for event in events if event.kind == kind)
+
+
+def _security_off(events: Iterable[Event]) -> bool:
+    return any(event.detail["smd"] for event in _of(events, "power-on"))
+
+
+def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:
+    policy = {event.detail["policy_pcr"] for event in _of(events, "power-on")}
+    return (e for e in _of(events, "measure") if e.detail["pcr"] in policy)
+
+
+def _same(announced: Event | None, extend: Event) -> bool:
+    if announced is None:
+        return False
+    return all(announced.detail[key] == extend.detail[key] for key in ("pcr", "digest"))

@@ -1,0 +1,140 @@
+"""Each invariant has a forged journal that breaks it, and it alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from pefstack import BootFailure, Event, Machine
+from pefstack.firmware import invariants as inv
+from pefstack.firmware.invariants import INVARIANTS, Invariant
+from pefstack.hw.journal import Detail
+
+Row = tuple[str, str, Detail]
+
+DIGEST: Final = "00" * 32
+ON: Final[Row] = ("machine", "power-on", {"policy_pcr": 6, "smd": 0, "pef": 1})
+TPM: Final[Row] = ("tpm", "startup", {"type": "clear"})
+
+
+def forge(*rows: Row) -> list[Event]:
+    """A journal with these events behind a power-on and a TPM start."""
+    return [
+        Event(seq=seq, source=source, kind=kind, detail=detail)
+        for seq, (source, kind, detail) in enumerate(rows)
+    ]
+
+
+def start(stage: str) -> Row:
+    return stage, "start", {}
+
+
+def measured(stage: str, what: str, pcr: int = 0, digest: str = DIGEST) -> list[Row]:
+    """A measurement and the extend that belongs to it."""
+    detail: Detail = {"pcr": pcr, "what": what, "digest": digest}
+    return [(stage, "measure", detail), extended(pcr, digest)]
+
+
+def extended(pcr: int = 0, digest: str = DIGEST) -> Row:
+    return "tpm", "extend", {"pcr": pcr, "bank": "sha256", "digest": digest}
+
+
+def verified(stage: str, code: str, good: int = 1) -> Row:
+    return stage, "verify", {"code": code, "good": good}
+
+
+def hands_over(stage: str, to: str, code: str) -> Row:
+    return stage, "hand-over", {"to": to, "code": code}
+
+
+FIRST: Final = start("sbe_immutable")
+LOADER: Final = [
+    *measured("sbe_immutable", "sb-verification"),
+    verified("sbe_immutable", "SBE_FW"),
+    hands_over("sbe_immutable", "sbe_mutable", "SBE_FW"),
+]
+POLICY: Final = [
+    *measured("sbe_immutable", "hw-key-hash", 6),
+    *measured("sbe_immutable", "secure-jumper", 6),
+    *measured("sbe_immutable", "sb-verification", 6),
+    *measured("hostboot_ext", "policy-separator", 6),
+]
+FAILED: Final[Row] = ("sbe_immutable", "boot-failure", {"refusal": "forged"})
+
+FORGED: Final[dict[Invariant, list[Event]]] = {
+    inv.measured_before_it_runs: forge(
+        ON,
+        TPM,
+        FIRST,
+        verified("sbe_immutable", "SBE_FW"),
+        hands_over("sbe_immutable", "sbe_mutable", "SBE_FW"),
+    ),
+    inv.verified_before_it_runs: forge(
+        ON,
+        TPM,
+        FIRST,
+        *measured("sbe_immutable", "sb-verification"),
+        hands_over("sbe_immutable", "sbe_mutable", "SBE_FW"),
+    ),
+    inv.rejected_code_never_runs: forge(
+        ON, TPM, FIRST, verified("sbe_immutable", "HBBL", 0), *LOADER
+    ),
+    inv.refusal_is_the_last_word: forge(
+        ON, TPM, FIRST, FAILED, *measured("sbe_immutable", "hbbl")
+    ),
+    inv.stages_start_when_handed_over: forge(ON, TPM, FIRST, *LOADER, start("opal")),
+    inv.policy_pcr_in_order: forge(
+        ON, TPM, FIRST, *measured("sbe_immutable", "secure-jumper", 6)
+    ),
+    inv.complete_boot_measured_everything: forge(
+        ON, TPM, FIRST, *POLICY, ("opal", "boot-complete", {})
+    ),
+    inv.extends_are_announced: forge(ON, TPM, FIRST, extended(7)),
+    inv.records_tell_the_truth: forge(
+        ON,
+        TPM,
+        FIRST,
+        *POLICY,
+        *measured("opal", "pef-enable", 6, "00" * 32),
+    ),
+    inv.tpm_starts_before_it_measures: forge(
+        ON, FIRST, *measured("sbe_immutable", "hbbl")
+    ),
+}
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS)  # a new one without forgery: KeyError
+def test_forged_journal_breaks_this_invariant_alone(invariant: Invariant) -> None:
+    broken = [each for each in INVARIANTS if each(FORGED[invariant])]
+    assert broken == [invariant]
+
+
+def test_an_announced_extend_that_never_comes_is_noticed() -> None:
+    announced = measured("sbe_immutable", "hbbl")[0]
+    assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced)) is not None
+    other = extended(0, "11" * 32)
+    assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
+
+
+def test_a_second_start_of_the_tpm_is_noticed() -> None:
+    events = forge(ON, TPM, TPM, FIRST, *measured("sbe_immutable", "hbbl"))
+    assert inv.tpm_starts_before_it_measures(events) is not None
+
+
+def test_with_security_off_a_rejection_may_be_passed_over() -> None:
+    off: Row = ("machine", "power-on", {"policy_pcr": 6, "smd": 1, "pef": 1})
+    events = forge(off, TPM, FIRST, verified("sbe_immutable", "SBE_FW", 0), *LOADER)
+    assert inv.broken_invariants(events) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["small", "jumper-off", "wrong-key", "tampered-hbb", "pef-off"]
+)
+def test_invariants_hold_on_built_in_machines(name: str) -> None:
+    machine = Machine(name)
+    try:
+        machine.run()
+    except BootFailure as failure:
+        assert machine.journal[-1].detail["refusal"] == failure.refusal
+    assert inv.broken_invariants(machine.journal) == {}

@@ -1,0 +1,112 @@
+"""A secure boot container, field by field, with the hashes that it should have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from pefstack.images.codec import Buffer
+from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.signing import HW_KEY_NAMES, SW_KEY_NAMES
+from pefstack.tools.inspection.region import Region, rest
+
+# sizes of the header fields that are neither keys nor bytes, by their names
+_SIZES = {
+    "magic": 4,
+    "version": 2,
+    "container_size": 8,
+    "target_hrmor": 8,
+    "stack_pointer": 8,
+    "hash_alg": 1,
+    "sig_alg": 1,
+    "code_start_offset": 8,
+    "reserved": 8,
+    "flags": 4,
+    "sw_key_count": 1,
+    "security_version": 1,
+    "payload_size": 8,
+    "ecid_count": 1,
+}
+
+
+def container_regions(raw: Buffer) -> Iterator[Region]:
+    """The header's fields and the payload; `FormatError` if it is no container."""
+    header = ContainerHeader.from_prefix(raw)
+    at = 0
+    for name, size, value in _fields(header):
+        yield Region(offset=at, size=size, name=name, value=value)
+        at += size
+    yield from rest(raw, at, HEADER_SIZE, "padding")
+    yield from _payload(raw, header)
+
+
+def summary(raw: Buffer) -> str:
+    """One line: label, sizes, versions."""
+    header = ContainerHeader.from_prefix(raw)
+    software = header.software
+    return (
+        f"container {header.label or '(no label)'}: "
+        f"payload 0x{software.payload_size:x} bytes, "
+        f"{header.prefix.sw_key_count} software keys, "
+        f"security version {software.security_version}"
+    )
+
+
+def _fields(header: ContainerHeader) -> Iterator[tuple[str, int, str]]:
+    yield from _values("hardware", header.hardware)
+    yield from _values("prefix", header.prefix)
+    yield from _bytes("prefix.ecids", header.prefix_ecids)
+    yield from _many("signature by ", HW_KEY_NAMES, header.hw_signatures)
+    yield from _many("software.", _sw_names(header), header.sw_keys)
+    yield from _values("software", header.software)
+    yield from _bytes("software.ecids", header.software_ecids)
+    yield from _many("signature by ", _sw_names(header), header.sw_signatures)
+
+
+def _sw_names(header: ContainerHeader) -> list[str]:
+    spare = [f"sw_key_{number}" for number in range(len(header.sw_keys))]
+    return [*SW_KEY_NAMES[: len(spare)], *spare[len(SW_KEY_NAMES) :]]
+
+
+def _values(part: str, value: Any) -> Iterator[tuple[str, int, str]]:
+    for each in fields(value):
+        item = getattr(value, each.name)
+        if each.name == "hw_keys":
+            yield from _many("hardware.", HW_KEY_NAMES, item)
+        elif isinstance(item, bytes):
+            yield f"{part}.{each.name}", len(item), _readable(each.name, item)
+        else:
+            size = _SIZES[each.name]
+            yield f"{part}.{each.name}", size, f"0x{item:0{2 * size}x}"
+
+
+def _readable(name: str, item: bytes) -> str:
+    text = item.rstrip(b"\0").decode("ascii", "replace")
+    if name == "component_id" and text.isprintable():
+        return repr(text)
+    return item.hex()
+
+
+def _bytes(name: str, value: bytes) -> Iterable[tuple[str, int, str]]:
+    return [(name, len(value), value.hex())] if value else []
+
+
+def _many(
+    prefix: str, names: Sequence[str], values: Sequence[bytes]
+) -> Iterator[tuple[str, int, str]]:
+    for name, value in zip(names, values, strict=True):
+        yield f"{prefix}{name}", len(value), value.hex()
+
+
+def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
+    size = header.software.payload_size
+    there = min(size, len(raw) - HEADER_SIZE)
+    payload = memoryview(raw)[HEADER_SIZE : HEADER_SIZE + there]
+    good = hashlib.sha512(payload).digest() == header.software.payload_hash
+    state = "hash as in the header" if good else "hash differs from the header"
+    if there < size:
+        state = f"cut short, the header says 0x{size:x} bytes"
+    yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state)
+    yield from rest(raw, HEADER_SIZE + there, len(raw), "unprotected")
