@@ -22,7 +22,7 @@ sabotage: $(BIN)/.dev
 	$(BIN)/python tests/sabotage.py $(ONLY)
 
 bench: $(BIN)/.dev
-	$(BIN)/python benchmarks/boot.py
+	$(BIN)/python benchmarks/boot.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

@@ -15,7 +15,7 @@ from pefstack.firmware.load import check_label, check_size, load
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import PAYLOAD_ADDRESS
-from pefstack.firmware.root_of_trust import settings
+from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
 from pefstack.hw.chip import SECURITY_SWITCH
@@ -30,7 +30,7 @@ def run(board: Board) -> Stage:
     measure_further(board, STAGE, log)
     _measure_configuration(board, log)
     measure(board, STAGE, "policy-separator", b"", log)
-    loaded = load(board, STAGE, "PAYLOAD", settings(board, STAGE))
+    loaded = load(board, STAGE, "PAYLOAD", read_settings(board, STAGE))
     check_label(board, STAGE, "PAYLOAD", loaded)
     check_size(board, STAGE, "PAYLOAD", loaded)
     board.memory.write(PAYLOAD_ADDRESS - HEADER_SIZE, loaded.container)

@@ -14,7 +14,7 @@ from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import digests_of, measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS
 from pefstack.firmware.profiles import profile_of
-from pefstack.firmware.root_of_trust import settings
+from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE, ContainerHeader
@@ -34,7 +34,7 @@ _REGISTERS: Final = {
 
 def run(board: Board) -> Stage:
     """Hand over to the hostboot extended image HBI."""
-    fixed = settings(board, STAGE)
+    fixed = read_settings(board, STAGE)
     header = ContainerHeader.from_prefix(
         board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
     )

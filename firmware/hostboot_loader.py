@@ -11,7 +11,7 @@ from pefstack.firmware import hostboot_init
 from pefstack.firmware.load import Loaded, check_label, load
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS
-from pefstack.firmware.root_of_trust import settings
+from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE, with_payload_hash
@@ -21,7 +21,7 @@ STAGE: Final = "hostboot_loader"
 
 def run(board: Board) -> Stage:
     """Hand over to the hostboot base image HBB."""
-    loaded = load(board, STAGE, "HBB", settings(board, STAGE))
+    loaded = load(board, STAGE, "HBB", read_settings(board, STAGE))
     check_label(board, STAGE, "HBB", loaded)
     _check_one_key(board, loaded)
     container = loaded.container

@@ -9,20 +9,25 @@ from pefstack.firmware.partitions import partition, read_container
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, announced_payload_size
+from pefstack.images.container import (
+    HEADER_SIZE,
+    announced_payload_size,
+    component_id,
+)
 from pefstack.images.container_verify import Verified, rom_verify
 from pefstack.images.sb_settings import SbSettings
-from pefstack.images.signing import component_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A container from flash: its bytes, the hash that is measured, its verdict.
 
+    ``room`` is what its partition holds, in bytes of data.
     ``verified`` is None where security is off and the container was rejected.
     """
 
     container: memoryview
+    room: int
     payload_digest: bytes
     verified: Verified | None
 
@@ -33,7 +38,8 @@ def load(board: Board, stage: str, name: str, settings: SbSettings) -> Loaded:
     With security on any rejection ends the boot; with security off it is recorded and
     the computed hash is what gets measured (1.5).
     """
-    container = read_container(board, stage, name)
+    place = partition(board, stage, name)
+    container = read_container(board, stage, place)
     verified = accept(
         board,
         stage,
@@ -46,12 +52,14 @@ def load(board: Board, stage: str, name: str, settings: SbSettings) -> Loaded:
     if verified is not None:
         return Loaded(
             container=container,
+            room=place.room,
             payload_digest=verified.software.payload_hash,
             verified=verified,
         )
     payload = _unverified_payload(stage, name, container)
     return Loaded(
         container=container,
+        room=place.room,
         payload_digest=hashlib.sha512(payload).digest(),
         verified=None,
     )
@@ -77,13 +85,12 @@ def check_size(board: Board, stage: str, name: str, loaded: Loaded) -> None:
         return
     found = int.from_bytes(loaded.container[6:14], "big")
     least = HEADER_SIZE + loaded.verified.software.payload_size
-    most = partition(board, stage, name).room
-    if not least <= found <= most:
+    if not least <= found <= loaded.room:
         raise BootFailure(
             stage,
             Refusal.CONTAINER_SIZE,
             f"{name}: container size: found 0x{found:x}, expected 0x{least:x} to "
-            f"0x{most:x}",
+            f"0x{loaded.room:x}",
             "build the container again; this field is not signed",
         )
 

@@ -49,41 +49,40 @@ def partition(board: Board, stage: str, name: str) -> Partition:
     )
 
 
-def read_container(board: Board, stage: str, name: str) -> memoryview:
+def read_container(board: Board, stage: str, place: Partition) -> memoryview:
     """The container in a partition: its header, and the payload that it announces.
 
     Never more than the partition holds. A word that ECC cannot correct ends the boot.
     """
-    entry = partition(board, stage, name)
-    room = entry.room
+    room = place.room
     if room < HEADER_SIZE:
         raise BootFailure(
             stage,
             Refusal.PARTITION_SIZE,
-            f"{name}: found 0x{room:x} bytes, expected at least 0x{HEADER_SIZE:x}",
+            f"{place.name}: found 0x{room:x} bytes, expected at least 0x1000",
             "make the partition larger",
         )
-    announced = announced_payload_size(_peek(board, entry, HEADER_SIZE))
+    announced = announced_payload_size(_peek(board, place, HEADER_SIZE))
     size = room if announced is None else min(room, HEADER_SIZE + announced)
-    return _read(board, stage, entry, size)
+    return _read(board, stage, place, size)
 
 
-def _peek(board: Board, entry: Partition, size: int) -> bytes | memoryview:
-    if entry.has_ecc:
-        return board.flash.peek_ecc(entry.offset, raw_size(size)).data
-    return board.flash.read(entry.offset, size)
+def _peek(board: Board, place: Partition, size: int) -> bytes | memoryview:
+    if place.has_ecc:
+        return board.flash.peek_ecc(place.offset, raw_size(size)).data
+    return board.flash.read(place.offset, size)
 
 
-def _read(board: Board, stage: str, entry: Partition, size: int) -> memoryview:
-    if not entry.has_ecc:
-        return memoryview(board.flash.read(entry.offset, size))
+def _read(board: Board, stage: str, place: Partition, size: int) -> memoryview:
+    if not place.has_ecc:
+        return memoryview(board.flash.read(place.offset, size))
     words = -(-size // 8) * 8
-    found = board.flash.read_ecc(entry.offset, raw_size(words))
+    found = board.flash.read_ecc(place.offset, raw_size(words))
     if found.uncorrectable:
         raise BootFailure(
             stage,
             Refusal.ECC_UNCORRECTABLE,
-            f"{entry.name}: found {len(found.uncorrectable)} uncorrectable words, the "
+            f"{place.name}: found {len(found.uncorrectable)} uncorrectable words, the "
             f"first at flash offset 0x{found.uncorrectable[0]:x}",
             "write the partition again",
         )

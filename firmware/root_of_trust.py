@@ -28,15 +28,20 @@ def section(image: XipImage, stage: str, name: str) -> bytes:
     return found + bytes(-len(found) % 8)
 
 
-def settings(board: Board, stage: str) -> SbSettings:
+def settings(board: Board, stage: str, image: XipImage) -> SbSettings:
     """`.sb_settings` of the boot SEEPROM, which must say what the fuses say."""
-    raw = section(boot_seeprom(board, stage), stage, ".sb_settings")
+    raw = section(image, stage, ".sb_settings")
     try:
         found = SbSettings.from_bytes(raw)
     except FormatError as broken:
         raise _broken(stage, broken) from broken
     _confirm(board, stage, found)
     return found
+
+
+def read_settings(board: Board, stage: str) -> SbSettings:
+    """The same, for a stage that needs nothing else of the SEEPROM."""
+    return settings(board, stage, boot_seeprom(board, stage))
 
 
 def measurement_version(board: Board, stage: str) -> bytes:

@@ -25,7 +25,8 @@ COLD_BOOT_COMPLETE: Final = 0x04  # in byte 1 of the state: completion stage
 
 def run(board: Board) -> Stage:
     """Measure the root of trust, then hand over to the verified mutable loader."""
-    fixed = settings(board, STAGE)
+    image = boot_seeprom(board, STAGE)
+    fixed = settings(board, STAGE, image)
     version = measurement_version(board, STAGE)
     start_tpm(board, STAGE)
     jumper = bytes([board.chip.smd])
@@ -36,7 +37,6 @@ def run(board: Board) -> Stage:
     measure(board, STAGE, "hw-key-hash", fixed.hw_key_hash)
     measure(board, STAGE, "secure-jumper", jumper)
     measure(board, STAGE, "sbe-state", state)
-    image = boot_seeprom(board, STAGE)
     verify_sbe_firmware(board, STAGE, image, fixed, enforced=not board.chip.smd)
     digest = hashlib.sha512(verification_code(image, STAGE)).digest()
     board.chip.put_measurement(4, digest[:32])

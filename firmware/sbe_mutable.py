@@ -25,10 +25,10 @@ STAGE: Final = "sbe_mutable"
 
 def run(board: Board) -> Stage:
     """Verify and measure what comes next, then hand over to the hostboot loader."""
-    fixed = settings(board, STAGE)
+    image = boot_seeprom(board, STAGE)
+    fixed = settings(board, STAGE, image)
     _decide_secure_mode(board)
     secure = board.chip.secure
-    image = boot_seeprom(board, STAGE)
     verify_sbe_firmware(board, STAGE, image, fixed, enforced=secure)
     _measure_code(board, "sbe-firmware", 8, firmware_payload(image, STAGE))
     header = section(image, STAGE, ".sbh_hbbl")

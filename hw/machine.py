@@ -12,7 +12,7 @@ from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.flash import Content, Flash
 from pefstack.hw.fuses import Fuses
 from pefstack.hw.journal import Journal
-from pefstack.hw.mapping import SettingError, from_mapping, to_mapping
+from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 from pefstack.hw.memory import Memory
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm.codes import BANK_NAME
@@ -23,6 +23,8 @@ MEMORY_SIZE: Final = 4 << 30
 PCR_COUNT: Final = 24
 HW_KEY_HASH_SIZE: Final = 64
 PVR_POWER10: Final = 0x00800200
+MAX_FURTHER_TEXT_SIZE: Final = 1024
+MAX_FURTHER_VALUE_SIZE: Final = 64
 _STAGES_THAT_EXTEND_MORE: Final = ("hostboot_ext", "opal")
 
 
@@ -34,6 +36,10 @@ class ChipSpec:
     pef_enable: bool = True
     pvr: int = PVR_POWER10
     node_id: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("pvr", self.pvr, 0xFFFF_FFFF)
+        check_range("node-id", self.node_id, 0xFFFF_FFFF_FFFF_FFFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +53,9 @@ class FusesSpec:
     def __post_init__(self) -> None:
         if len(self.hw_key_hash) != HW_KEY_HASH_SIZE:
             found = f"found {len(self.hw_key_hash)} bytes"
-            raise SettingError("machine.fuses.hw-key-hash", f"{found}, expected 64")
-        _bound("machine.fuses.minimum-secure-version", self.minimum_secure_version, 255)
-        _bound("machine.fuses.signing-mode", self.signing_mode, 255)
+            raise SettingError("hw-key-hash", f"{found}, expected 64")
+        check_range("minimum-secure-version", self.minimum_secure_version, 0xFF)
+        check_range("signing-mode", self.signing_mode, 0xFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +68,8 @@ class TpmSpec:
     required: bool = True
 
     def __post_init__(self) -> None:
-        for name in self.banks:
-            if name not in ALGORITHM_BY_NAME:
-                there = ", ".join(ALGORITHM_BY_NAME)
-                raise SettingError("machine.tpm.banks", f"no bank {name!r}: {there}")
-        for name in self.allocated:
-            if name not in self.banks:
-                raise SettingError("machine.tpm.allocated", f"no bank {name!r} here")
+        _check_banks("banks", self.banks, tuple(ALGORITHM_BY_NAME))
+        _check_banks("allocated", self.allocated, self.banks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,9 @@ class FurtherSpec:
     def __post_init__(self) -> None:
         if self.stage not in _STAGES_THAT_EXTEND_MORE:
             there = " or ".join(_STAGES_THAT_EXTEND_MORE)
-            raise SettingError("machine.measure.further.stage", f"expected {there}")
-        if len(self.value) > 64:
-            raise SettingError("machine.measure.further.value", "more than 64 bytes")
+            raise SettingError("stage", f"found {self.stage!r}, expected {there}")
+        check_range("text size", len(self.text.encode()), MAX_FURTHER_TEXT_SIZE)
+        check_range("value size", len(self.value), MAX_FURTHER_VALUE_SIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class MeasureSpec:
     further: tuple[FurtherSpec, ...] = ()
 
     def __post_init__(self) -> None:
-        _bound("machine.measure.pcr", self.pcr, PCR_COUNT - 1)
+        check_range("pcr", self.pcr, PCR_COUNT - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,11 @@ class MachineSpec:
         )
 
 
-def _bound(key: str, value: int, most: int) -> None:
-    if not 0 <= value <= most:
-        raise SettingError(key, f"found {value}, expected 0 to {most}")
+def _check_banks(key: str, names: tuple[str, ...], there: tuple[str, ...]) -> None:
+    """At least one bank, each of those that are there, none twice."""
+    for name in names:
+        if name not in there:
+            choice = ", ".join(there)
+            raise SettingError(key, f"no bank {name!r}; there are: {choice}")
+    if not names or len(set(names)) != len(names):
+        raise SettingError(key, f"found {list(names)}, expected each bank once")

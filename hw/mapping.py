@@ -47,7 +47,7 @@ def from_mapping(cls: Callable[..., T], table: object, key: str) -> T:
     for name, each in known.items():
         if each.name not in values and _needed(each):
             raise SettingError(f"{key}.{name}", "is missing")
-    return cls(**values)
+    return _made(cls, values, key)
 
 
 def to_mapping(value: object) -> dict[str, Any]:
@@ -58,6 +58,21 @@ def to_mapping(value: object) -> dict[str, Any]:
         if _needed(each) or item != _default(each):
             table[each.name.replace("_", "-")] = _plain(item)
     return table
+
+
+def _made(cls: Callable[..., T], values: dict[str, Any], key: str) -> T:
+    """The value; what it says itself about a field gets the name of the table."""
+    try:
+        return cls(**values)
+    except SettingError as wrong:
+        raise SettingError(f"{key}.{wrong.key}", wrong.problem) from None
+
+
+def check_range(key: str, value: int, most: int, least: int = 0) -> None:
+    """For a value type's own checks; ``key`` is the field's name in kebab-case."""
+    if not least <= value <= most:
+        found, limits = f"0x{value:x}", f"0x{least:x} to 0x{most:x}"
+        raise SettingError(key, f"found {found}, expected {limits}")
 
 
 @cache

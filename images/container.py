@@ -151,7 +151,8 @@ class ContainerHeader:
         container, or its counts do not fit into 4096 bytes.
         """
         if len(raw) < HEADER_SIZE:
-            raise FormatError(NAME, "header", 0, f"{len(raw)} bytes", "4096 bytes")
+            found = f"0x{len(raw):x} bytes"
+            raise FormatError(NAME, "header", 0, found, f"0x{HEADER_SIZE:x} bytes")
         cursor = _Cursor(bytes(raw[:HEADER_SIZE]))
         hardware = _hardware(cursor.take("hardware header", PREFIX_OFFSET))
         prefix = PrefixHeader(**cursor.part("prefix header", _PREFIX))
@@ -222,7 +223,7 @@ class _Cursor:
         end = self._at + size
         if end > HEADER_SIZE:
             raise FormatError(
-                NAME, field, self._at, f"0x{size:x} bytes", "to end by 4096"
+                NAME, field, self._at, f"0x{size:x} bytes", "to end by 0x1000"
             )
         part = self._raw[self._at : end]
         self._at = end
@@ -246,7 +247,7 @@ def _hardware(raw: bytes) -> HardwareHeader:
     if found["magic"] != MAGIC:
         raise FormatError(NAME, "magic", 0, f"0x{found['magic']:08x}", "0x17082011")
     if found["version"] != 1:
-        raise FormatError(NAME, "version", 4, f"{found['version']}", "1")
+        raise FormatError(NAME, "version", 4, f"0x{found['version']:x}", "0x1")
     return HardwareHeader(**found | {"hw_keys": tuple(found["hw_keys"])})
 
 
@@ -261,14 +262,30 @@ def announced_payload_size(header: Buffer) -> int | None:
     None where the number of software keys is none that a verifier takes, so that the
     place of the software header is unknown.
     """
-    count = header[_SW_KEY_COUNT_OFFSET]
-    if not 1 <= count <= 3:
+    if not 1 <= header[_SW_KEY_COUNT_OFFSET] <= 3:
         return None
-    at = SW_KEYS_OFFSET + KEY_SIZE * count + _PAYLOAD_SIZE_OFFSET
+    at = _software_offset(header) + _PAYLOAD_SIZE_OFFSET
     return int.from_bytes(header[at : at + 8], "big")
 
 
+def payload_hash_of(header: Buffer) -> bytes:
+    """The 64-byte payload hash of an untrusted 4096-byte header, whatever it says."""
+    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
+    return bytes(header[at : at + 64])
+
+
 def with_payload_hash(header: Buffer, digest: bytes) -> bytes:
-    """The 4096-byte header of a container with one software key and another hash."""
-    at = SW_KEYS_OFFSET + KEY_SIZE + _PAYLOAD_HASH_OFFSET  # 1085 (boot-chain.md 1.1)
+    """The same header with another hash where `payload_hash_of` reads it (1.5)."""
+    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
     return bytes(header[:at]) + digest + bytes(header[at + len(digest) :])
+
+
+def _software_offset(header: Buffer) -> int:
+    """Where the software header is; with a number of keys nobody takes, as with one."""
+    count = header[_SW_KEY_COUNT_OFFSET]
+    return SW_KEYS_OFFSET + KEY_SIZE * (count if 1 <= count <= 3 else 1)
+
+
+def component_id(label: str) -> bytes:
+    """The label as the header holds it: ASCII, cut and zero-padded to 8 bytes."""
+    return label.encode("ascii", "replace")[:8].ljust(8, b"\0")

@@ -80,7 +80,11 @@ class Candidate:
     def __post_init__(self) -> None:
         if len(self.raw) < HEADER_SIZE:
             raise FormatError(
-                NAME, "header", 0, f"{len(self.raw)} bytes", f"{HEADER_SIZE} bytes"
+                NAME,
+                "header",
+                0,
+                f"0x{len(self.raw):x} bytes",
+                f"0x{HEADER_SIZE:x} bytes",
             )
         self.prefix = PrefixFields._make(_PREFIX.unpack_from(self.raw, PREFIX_OFFSET))
 

@@ -134,10 +134,7 @@ def _xor(raw: bytes) -> int:
 def _raw_name(entry: FfsEntry) -> bytes:
     name = entry.name.encode("latin-1", "replace")
     raw = name + b"\0" + entry.name_rest
-    if (
-        name.decode("latin-1") != entry.name
-        or b"\0" in name
-        or len(raw) > RAW_NAME_SIZE
-    ):
+    readable = name.decode("latin-1") == entry.name and b"\0" not in name
+    if not readable or len(raw) > RAW_NAME_SIZE:
         raise FormatError(NAME, "name", 0, repr(entry.name), "at most 15 letters")
     return raw.ljust(RAW_NAME_SIZE, b"\0")

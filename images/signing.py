@@ -24,6 +24,7 @@ from pefstack.images.container import (
     HardwareHeader,
     PrefixHeader,
     SoftwareHeader,
+    component_id,
 )
 from pefstack.images.errors import FormatError
 
@@ -155,11 +156,6 @@ def _check_count(count: int, there: int) -> None:
     most = min(there, len(SW_KEY_NAMES))
     if not 1 <= count <= most:
         raise FormatError(NAME, "sw_key_count", 450, f"{count}", f"1 to {most}")
-
-
-def component_id(label: str) -> bytes:
-    """The label as the header holds it: ASCII, cut and zero-padded to 8 bytes."""
-    return label.encode("ascii", "replace")[:8].ljust(8, b"\0")
 
 
 def _prefix(signers: Sequence[Signer], options: SigningOptions) -> PrefixHeader:

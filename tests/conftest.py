@@ -35,3 +35,14 @@ def _small(cache_folder: Path) -> Machine:
 def small(_small: Machine) -> Machine:
     """The small machine, switched off; every test gets a fork of its own."""
     return _small.fork()
+
+
+@pytest.fixture(scope="session")
+def _booted(_small: Machine) -> Machine:
+    return _small.fork().run()
+
+
+@pytest.fixture
+def booted(_booted: Machine) -> Machine:
+    """The small machine after its boot; every test gets a fork of its own."""
+    return _booted.fork()

@@ -9,9 +9,10 @@ from pefstack.hw.journal import Event
 from pefstack.tools.style import clean, paint, width
 
 HONEST: Final = (
-    "no firmware instruction is executed: stages are models that handle the real bytes"
+    "no firmware instruction is executed: stages are models that handle real bytes"
 )
-_EXTEND_WIDTH: Final = 40 + 2 * 66
+_TEXT_WIDTH: Final = 38
+_EXTEND_WIDTH: Final = len("  PCR6   ") + _TEXT_WIDTH + len(" -> ") + 2 * 64 + 1
 
 
 def heading(event: Event) -> str:
@@ -45,35 +46,45 @@ def refusal_lines(event: Event) -> Iterator[str]:
 
 def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
     """Rejections that nobody enforced: the boot went on all the same."""
-    for event in events:
-        if event.kind == "verify" and not event.detail["good"]:
+    listed = list(events)
+    refusing = {event.source for event in listed if event.kind == "boot-failure"}
+    for event in listed:
+        passed_over = event.kind == "verify" and not event.detail["good"]
+        if passed_over and event.source not in refusing:
             text = f"ALARM: {event.source} went on: {event.detail['code']}: "
             yield paint(text, "bad") + clean(str(event.detail["verdict"]))
 
 
 def pcr_lines(values: dict[int, bytes], policy_pcr: int) -> Iterator[str]:
     """The table of PCRs that hold something; the boot policy's is named."""
+    if not values:
+        yield "no PCR to show: the TPM has no SHA-256 bank before its next reset"
     for index, value in values.items():
         if index == policy_pcr:
-            yield paint(f"PCR{index:<3} {value.hex()}  boot policy", "strong")
+            yield paint(f"PCR{index:<3} {value.hex()}  policy", "strong")
         elif any(value) and set(value) != {0xFF}:
             yield f"PCR{index:<3} {value.hex()}"
 
 
 def _summary(events: Sequence[Event]) -> str:
-    parts = []
-    for event in events:
-        if event.kind == "verify" and event.detail["good"]:
-            parts.append(paint(f"verified {event.detail['code']}", "good"))
-        elif event.kind == "verify":
-            parts.append(paint(f"rejected {event.detail['code']}", "bad"))
-        elif event.kind == "hand-over":
-            parts.append(f"-> {event.detail['to']}")
-        elif event.kind == "boot-complete":
-            parts.append("end of the chain")
-        elif event.kind == "boot-failure":
-            parts.append(paint("REFUSED", "bad"))
-    return ", ".join(parts)
+    """What the stage verified, and how it ended."""
+    words = []
+    for good, word, style in ((1, "verified", "good"), (0, "rejected", "bad")):
+        codes = [
+            str(event.detail["code"])
+            for event in events
+            if event.kind == "verify" and event.detail["good"] == good
+        ]
+        words += [paint(f"{word} {', '.join(codes)}", style)] if codes else []
+    return " ".join([*words, *_ending(events[-1])])
+
+
+def _ending(last: Event) -> list[str]:
+    if last.kind == "hand-over":
+        return [f"-> {last.detail['to']}"]
+    if last.kind == "boot-failure":
+        return [paint("-> refused", "bad")]
+    return ["end of the chain"] if last.kind == "boot-complete" else []
 
 
 def _ecc(event: Event) -> str:
@@ -87,12 +98,15 @@ def _extends(events: Sequence[Event]) -> Iterator[str]:
         if event.kind != "measure":
             continue
         detail = event.detail
-        label = f"  PCR{detail['pcr']:<3} {clean(str(detail['text'])):<38}"
+        label = f"  PCR{detail['pcr']:<3} {clean(str(detail['text'])):<{_TEXT_WIDTH}}"
         gap = " " if width() >= _EXTEND_WIDTH else "\n         "
         yield label + gap + f"{detail['digest']}{gap}{_value(events[number + 1 :])}"
 
 
 def _value(after: Sequence[Event]) -> str:
-    if after and after[0].kind == "extend":
-        return f"-> {after[0].detail['value']}"
-    return "-> refused"
+    following = after[0] if after else None
+    if following is not None and following.kind == "extend":
+        return f"-> {following.detail['value']}"
+    if following is not None and following.kind == "boot-failure":
+        return "-> refused"
+    return "-> no SHA-256 bank"

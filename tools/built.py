@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.firmware.profiles import profile_of
 from pefstack.hw.machine import MachineSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.tools.errors import UsageError
-from pefstack.tools.files import map_bytes, write_bytes
+from pefstack.tools.files import make_folder, map_bytes, write_bytes
 from pefstack.tools.machine_file import Document
+
+if TYPE_CHECKING:
+    from pefstack.tools.builders.machine import BuiltImages
 
 # key of the [machine] table -> file name in the folder
 IMAGES: Final = {
@@ -36,33 +39,13 @@ class BuiltMachine:
 
 def build_folder(path: Path, document: Document, folder: Path) -> list[Path]:
     """Build a machine's images into a folder, each atomically; the files written."""
-    # loaded here: booting a machine that is already built needs none of it
-    import tomli_w
-
-    from pefstack.tools.builders.machine import build_images
-    from pefstack.tools.builders.spec import ImageSpec
-
-    if "image" not in document:
-        raise UsageError(f"{path}: no [image] table, so there is nothing to build")
-    try:
-        image = ImageSpec.from_mapping(document["image"])
-        built = build_images(image, machine_table(path, document))
-    except SettingError as wrong:
-        raise UsageError(f"{path}: {wrong}") from wrong
+    built = _built(path, document)
     contents = (built.flash, built.seeprom, built.measurement_seeprom)
-    table = built.spec.to_mapping() | {
-        key: {"file": name} for key, name in IMAGES.items()
-    }
-    described = {
-        "name": document["name"],
-        "about": document.get("about", ""),
-        "machine": table,
-    }
     files = dict(zip(IMAGES.values(), contents, strict=True))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, raw in files.items():
         write_bytes(folder / name, raw)
-    write_bytes(folder / MACHINE_FILE, tomli_w.dumps(described))  # last: it is complete
+    write_bytes(folder / MACHINE_FILE, _described(document, built))  # last: complete
     return [folder / name for name in (*files, MACHINE_FILE)]
 
 
@@ -77,12 +60,36 @@ def open_built(path: Path, document: Document) -> BuiltMachine:
         raise UsageError(f"{path}: {wrong}") from wrong
     return BuiltMachine(
         name=document["name"],
-        about=document.get("about", "").strip(),
+        about=document["about"].strip(),
         spec=spec,
         flash=images["flash"],
         seeprom=bytes(images["seeprom"]),
         measurement_seeprom=bytes(images["measurement-seeprom"]),
     )
+
+
+def _built(path: Path, document: Document) -> BuiltImages:
+    # loaded here: booting a machine that is already built needs none of it
+    from pefstack.tools.builders.machine import build_images
+    from pefstack.tools.builders.spec import ImageSpec
+
+    if "image" not in document:
+        raise UsageError(f"{path}: no [image] table, so there is nothing to build")
+    try:
+        image = ImageSpec.from_mapping(document["image"])
+        return build_images(image, machine_table(path, document))
+    except SettingError as wrong:
+        raise UsageError(f"{path}: {wrong}") from wrong
+
+
+def _described(document: Document, built: BuiltImages) -> str:
+    """The machine file: the same machine, with images instead of their description."""
+    import tomli_w
+
+    images = {key: {"file": name} for key, name in IMAGES.items()}
+    machine = built.spec.to_mapping() | images
+    top = {"name": document["name"], "about": document["about"]}
+    return tomli_w.dumps(top | {"machine": machine})
 
 
 def _image(path: Path, table: Any, key: str) -> memoryview:
@@ -92,6 +99,7 @@ def _image(path: Path, table: Any, key: str) -> memoryview:
 
 
 def machine_table(path: Path, document: Document) -> dict[str, Any]:
+    """The ``[machine]`` table; empty where there is none."""
     machine = document.get("machine", {})
     if not isinstance(machine, dict):
         raise UsageError(f"{path}: machine: found {machine!r}, expected a table")

@@ -15,11 +15,16 @@ MAX_INPUT_SIZE = 1 << 30
 def read_bytes(path: Path) -> bytes:
     """The whole file; `UsageError` if it can't be read or is larger than 1 GiB."""
     try:
-        if path.stat().st_size > MAX_INPUT_SIZE:
-            raise UsageError(f"{path}: larger than 1 GiB")
-        return path.read_bytes()
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror}") from exc
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            # a device or a pipe has no size that could be asked for
+            limit = -1 if path.is_file() else MAX_INPUT_SIZE + 1
+            raw = b"" if size > MAX_INPUT_SIZE else file.read(limit)
+    except (OSError, ValueError) as exc:
+        raise _unusable(path, exc) from exc
+    if max(size, len(raw)) > MAX_INPUT_SIZE:
+        raise UsageError(f"{path}: larger than 1 GiB")
+    return raw
 
 
 def map_bytes(path: Path) -> memoryview:
@@ -28,24 +33,48 @@ def map_bytes(path: Path) -> memoryview:
         with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise UsageError(f"{path}: {reason}") from exc
+        raise _unusable(path, exc) from exc
 
 
 def write_bytes(path: Path, content: bytes | bytearray | memoryview | str) -> None:
-    """Write a file atomically: a reader sees the old content or the new."""
+    """Write a file atomically: a reader sees the old content or the new.
+
+    A link stays a link; a device or a pipe is written to as it is.
+    """
     raw = content.encode() if isinstance(content, str) else content
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror}") from exc
+        if path.exists() and not path.is_file():
+            with path.open("wb") as device:
+                device.write(raw)
+        else:
+            _replace(Path(os.path.realpath(path)), raw)
+    except (OSError, ValueError) as exc:
+        raise _unusable(path, exc) from exc
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it, unless they are there; `UsageError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as exc:
+        raise _unusable(path, exc) from exc
+
+
+def _replace(path: Path, raw: bytes | bytearray | memoryview) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unusable(path: Path, exc: OSError | ValueError) -> UsageError:
+    """In the words of the system; a ValueError is a path that no system can have."""
+    reason = getattr(exc, "strerror", None) or str(exc)
+    return UsageError(f"{path}: {reason}")

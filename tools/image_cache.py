@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +33,8 @@ def open_machine(path: Path, document: Document) -> BuiltMachine:
     """The machine of a file: its images are built once for each description."""
     if "image" not in document:
         return open_built(path, document)
-    folder = cache_folder() / f"{document['name']}-{_key(path, document)}"
-    if not (folder / MACHINE_FILE).is_file():
+    folder = cache_folder() / f"{_word(document['name'])}-{_key(path, document)}"
+    if not _complete(folder):
         _build(path, document, folder)
     built = load(folder / MACHINE_FILE)
     kept = {key: built["machine"][key] for key in ("fuses", *IMAGES)}
@@ -46,8 +46,12 @@ def cache_folder() -> Path:
     """``$PEFSTACK_CACHE``, else ``pefstack`` in the user's cache folder."""
     if chosen := os.environ.get("PEFSTACK_CACHE"):
         return Path(chosen)
-    users = os.environ.get("XDG_CACHE_HOME")
-    return (Path(users) if users else Path.home() / ".cache") / "pefstack"
+    if users := os.environ.get("XDG_CACHE_HOME"):
+        return Path(users) / "pefstack"
+    try:
+        return Path.home() / ".cache" / "pefstack"
+    except RuntimeError as exc:  # a user without a home
+        raise UsageError(f"{exc}; set PEFSTACK_CACHE to a folder") from exc
 
 
 def _build(path: Path, document: Document, folder: Path) -> None:
@@ -56,60 +60,104 @@ def _build(path: Path, document: Document, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     except OSError as exc:
-        raise UsageError(
-            f"{folder.parent}: {exc.strerror}; set PEFSTACK_CACHE to another folder"
-        ) from exc
+        raise _unusable(folder, exc) from exc
     try:
         build_folder(path, document, temporary)
-        if not folder.exists():
-            temporary.rename(folder)
-        _forget_old(folder)
+        _put(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    _forget_old(folder)
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Whoever comes second leaves what is there; what is not whole is replaced."""
+    try:
+        if folder.exists() and not _complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except OSError as exc:
+        if not _complete(folder):
+            raise _unusable(folder, exc) from exc
+
+
+def _complete(folder: Path) -> bool:
+    names = (*IMAGES.values(), MACHINE_FILE)
+    return all((folder / name).is_file() for name in names)
+
+
+def _unusable(folder: Path, exc: OSError) -> UsageError:
+    reason = f"{exc.strerror}; set PEFSTACK_CACHE to another folder"
+    return UsageError(f"{folder.parent}: {reason}")
 
 
 def _forget_old(folder: Path) -> None:
-    name = folder.name.rpartition("-")[0]
-    same = [each for each in folder.parent.iterdir() if _name_of(each) == name]
-    same.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
+    same = [
+        each for each in folder.parent.iterdir() if _name_of(each) == _name_of(folder)
+    ]
+    same.sort(key=_built_at, reverse=True)
     for old in same[KEPT_FOR_EACH_NAME:]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _built_at(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:  # another process has just forgotten it
+        return 0
 
 
 def _name_of(folder: Path) -> str:
     return folder.name.rpartition("-")[0]
 
 
+def _word(name: str) -> str:
+    """A machine's name as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name)[:32]
+
+
 def _key(path: Path, document: Document) -> str:
-    """What images follow from: description, fuses, profile, input files, our code."""
+    """What images follow from: description, fuses, profile, input files, our code.
+
+    A file counts by its content, wherever it lies.
+    """
     machine = machine_table(path, document)
     parts = {
-        "image": document["image"],
+        "image": _by_content(document["image"]),
         "fuses": machine.get("fuses"),
         "measure": machine.get("measure"),
-        "files": {name: _digest(Path(name)) for name in _files(document["image"])},
         "code": [_digest(each) for each in _code()],
     }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _files(table: Any) -> Iterator[str]:
-    if isinstance(table, dict):
-        for key, value in table.items():
-            if key == "file" and isinstance(value, str):
-                yield value
-            else:
-                yield from _files(value)
-    elif isinstance(table, list):
-        for each in table:
-            yield from _files(each)
+def _by_content(value: Any) -> Any:
+    """The description with the digest of each file in the place of its name."""
+    if isinstance(value, list):
+        return [_by_content(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _digest(Path(each)) if _is_file(key, each) else _by_content(each)
+        for key, each in value.items()
+    }
+
+
+def _is_file(key: str, value: object) -> bool:
+    return key == "file" and isinstance(value, str) and value != ""
 
 
 def _digest(path: Path) -> str:
     if path.is_dir():
-        return "".join(_digest(each) for each in sorted(path.iterdir()))
+        return "".join(f"{each.name} {_digest(each)} " for each in _listed(path))
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as exc:
+        raise UsageError(f"{folder}: {exc.strerror}") from exc
 
 
 def _code() -> list[Path]:

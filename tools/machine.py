@@ -92,19 +92,20 @@ class Machine:
 
     def pcr(self, index: int, bank: str = "sha256") -> bytes:
         """The value of a PCR, as the TPM reads it out; its bank must be allocated."""
-        if bank not in ALGORITHM_BY_NAME or not 0 <= index < PCR_COUNT:
-            raise UsageError(f"no PCR {index} in a bank {bank!r}")
         return self.pcrs((index,), bank)[index]
 
     def pcrs(
         self, indices: Sequence[int] = tuple(range(PCR_COUNT)), bank: str = "sha256"
     ) -> dict[int, bytes]:
         """PCR values by number, at most eight for each question to the TPM."""
+        if bank not in ALGORITHM_BY_NAME or not set(indices) <= set(range(PCR_COUNT)):
+            raise UsageError(f"no PCRs {list(indices)} in a bank {bank!r}")
         algorithm = ALGORITHM_BY_NAME[bank]
         values: dict[int, bytes] = {}
-        for at in range(0, len(indices), 8):
-            asked = indices[at : at + 8]
-            command = client.pcr_read({algorithm: tuple(asked)})
+        rising = sorted(set(indices))  # the order in which a TPM answers
+        for at in range(0, len(rising), 8):
+            asked = rising[at : at + 8]
+            command = client.pcr_read({algorithm: asked})
             answer = client.response(self.board.tpm.execute(command))
             digests = client.pcr_values(answer).digests
             if len(digests) != len(asked):

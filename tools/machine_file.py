@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from pefstack.tools.errors import UsageError
 BUILT_IN: Final = Path(__file__).parent.parent / "machines"
 MAX_BASES: Final = 16
 _TOP: Final = ("name", "about", "image", "machine")
+# not TOML, not text, a number of 5000 digits; a thousand brackets
+_NOT_TOML: Final = (ValueError, RecursionError)
 
 Document = dict[str, Any]
 
@@ -23,19 +26,24 @@ def built_in_machines() -> list[Path]:
 
 
 def find(name_or_file: str) -> Path:
-    """The file of a built-in machine, or a path to a file or to a built machine."""
+    """The file of a built-in machine, or a path to a file or to a built machine.
+
+    A name wins over a folder that is called the same: that one is ``./NAME``.
+    """
+    named = {each.stem: each for each in built_in_machines()}
+    if name_or_file in named:
+        return named[name_or_file]
     path = Path(name_or_file)
-    if path.is_dir():
-        path = path / "machine.toml"
+    try:
+        path = path / "machine.toml" if path.is_dir() else path
+        if path.is_file():
+            return path
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}") from exc
     if path.suffix == ".toml" or path.parent != Path():
-        if not path.is_file():
-            raise UsageError(f"{path}: no such machine file")
-        return path
-    named = BUILT_IN / f"{name_or_file}.toml"
-    if not named.is_file():
-        there = ", ".join(each.stem for each in built_in_machines())
-        raise UsageError(f"no machine {name_or_file!r}; there are: {there}")
-    return named
+        raise UsageError(f"{path}: no such machine file")
+    there = ", ".join(named)
+    raise UsageError(f"no machine {name_or_file!r}; there are: {there}")
 
 
 def load(path: Path, settings: Sequence[str] = ()) -> Document:
@@ -46,10 +54,13 @@ def load(path: Path, settings: Sequence[str] = ()) -> Document:
     document = _load(path, ())
     for setting in settings:
         document = overlay(document, parse_setting(setting))
-    document.setdefault("name", path.stem)
+    document = {"name": path.stem, "about": ""} | document
     if unknown := sorted(set(document) - set(_TOP)):
         there = ", ".join((*_TOP, "base"))
         raise UsageError(f"{path}: {unknown[0]}: no such key; there are: {there}")
+    for key in ("name", "about"):
+        if not isinstance(document[key], str):
+            raise UsageError(f"{path}: {key}: found {document[key]!r}, expected a text")
     return document
 
 
@@ -72,25 +83,27 @@ def parse_setting(setting: str) -> Document:
             f"--set {setting}: expected KEY=VALUE, as in machine.tpm.seed=x"
         )
     try:
-        return tomllib.loads(setting)
-    except tomllib.TOMLDecodeError:
-        pass
-    try:
-        return tomllib.loads(f"{key} = {json.dumps(value)}")
-    except tomllib.TOMLDecodeError as exc:
-        raise UsageError(f"--set {setting}: {exc}") from exc
+        setting.encode()  # an argument may hold bytes that are no text at all
+        try:
+            return tomllib.loads(setting)
+        except _NOT_TOML:
+            quoted = json.dumps(value, ensure_ascii=False)
+            return tomllib.loads(f"{key} = {quoted}")
+    except _NOT_TOML as exc:
+        raise UsageError(f"--set {setting!r}: {exc}") from exc
 
 
-def _load(path: Path, below: tuple[Path, ...]) -> Document:
-    if path.resolve() in below or len(below) > MAX_BASES:
+def _load(path: Path, below: tuple[str, ...]) -> Document:
+    real = os.path.realpath(path)
+    if real in below or len(below) > MAX_BASES:
         raise UsageError(f"{path}: base: leads back to itself")
     document = _located(_parsed(path), path.parent)
     base = document.pop("base", None)
     if base is None:
         return document
-    if not isinstance(base, str):
+    if not isinstance(base, str) or "\0" in base:
         raise UsageError(f"{path}: base: found {base!r}, expected a file name")
-    return overlay(_load(path.parent / base, (*below, path.resolve())), document)
+    return overlay(_load(path.parent / base, (*below, real)), document)
 
 
 def _parsed(path: Path) -> Document:
@@ -98,15 +111,16 @@ def _parsed(path: Path) -> Document:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except _NOT_TOML as exc:
         raise UsageError(f"{path}: {exc}") from exc
 
 
 def _located(table: Document, folder: Path) -> Document:
     """Each ``file`` is relative to the file that says it, also through ``base``."""
     located = {key: _located_value(value, folder) for key, value in table.items()}
-    if isinstance(located.get("file"), str):
-        located["file"] = str(folder / located["file"])
+    name = located.get("file")
+    if name and isinstance(name, str):  # an empty one takes back what a base says
+        located["file"] = str(folder / name)
     return located
 
 

@@ -140,9 +140,7 @@ def test_moved_policy_pcr_moves_every_row() -> None:
 
 
 def test_unknown_profile_is_named() -> None:
-    with pytest.raises(
-        SettingError, match="measure.profile: no profile 'x'"
-    ):
+    with pytest.raises(SettingError, match="no profile 'x'"):
         profile_of(MeasureSpec(profile="x"))
 
 

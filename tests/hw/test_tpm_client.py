@@ -255,6 +255,12 @@ def test_bodies_that_are_none(
     assert error.offset == offset
 
 
+@pytest.mark.parametrize(("raw", "found"), [(b"", "0x0"), (b"\0\0\0", "0x3")])
+def test_selection_without_a_whole_count(raw: bytes, found: str) -> None:
+    with pytest.raises(FormatError, match=f"found {found} bytes, expected 0x4 bytes"):
+        selection_from_prefix(raw, 0)
+
+
 @given(all_selections, st.binary(max_size=4))
 def test_selection_round_trip(
     selection: dict[int, tuple[int, ...]], rest: bytes

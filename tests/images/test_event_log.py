@@ -119,16 +119,6 @@ def test_log_inside_the_handed_over_structure() -> None:
     assert end_offset(buffer) == len(real_log())
 
 
-def test_header_by_hand() -> None:
-    raw = bytes.fromhex(
-        "00000000 03000000 0000000000000000000000000000000000000000 25000000"
-        "53706563204944204576656e74303300 01000000 00 02 02 01 01000000 0b00 2000"
-        "04 49424d00"
-    )
-    assert len(raw) == 69
-    assert SpecIdHeader(algorithms=((0x000B, 32),)).to_bytes() == raw
-
-
 @given(logs())
 def test_round_trip(log: EventLog) -> None:
     assert EventLog.from_bytes(log.to_bytes()) == log
@@ -180,45 +170,6 @@ def test_noise_is_refused_politely(noise: bytes, before: int) -> None:
 @pytest.mark.parametrize(
     ("at", "layout", "value", "field"),
     [
-        (0, "<I", 1, "pcr_index"),
-        (4, "<I", 4, "event_type"),
-        (27, "<B", 1, "digest"),
-        (28, "<I", 40, "event_size"),
-        (28, "<I", 2**32 - 1, "event_size"),
-        (46, "<B", 0x34, "signature"),
-        (56, "<I", 0, "number_of_algorithms"),
-        (56, "<I", 17, "number_of_algorithms"),
-        (56, "<I", 2**32 - 1, "number_of_algorithms"),
-        (62, "<H", 0, "digest_size"),
-        (62, "<H", 20, "digest_size"),
-        (62, "<H", 65, "digest_size"),
-        (64, "<H", 0x000B, "algorithm"),
-    ],
-)
-def test_header_refusals(at: int, layout: str, value: int, field: str) -> None:
-    found = refusal(patched(at, layout, value))
-    assert found == (field, {27: 8, 46: 32}.get(at, at))
-    with pytest.raises(FormatError):
-        end_offset(patched(at, layout, value))
-
-
-@pytest.mark.parametrize(
-    ("size", "field", "at"),
-    [
-        (31, "header", 0),
-        (59, "spec id", 32),
-        (67, "algorithm", 64),
-        (68, "vendor_info_size", 68),
-        (72, "vendor_info", 69),
-    ],
-)
-def test_header_cut_off(size: int, field: str, at: int) -> None:
-    assert refusal(real_log()[:size]) == (field, at)
-
-
-@pytest.mark.parametrize(
-    ("at", "layout", "value", "field"),
-    [
         (148, "<I", 24, "pcr_index"),
         (156, "<I", 3, "digest_count"),
         (156, "<I", 2**32 - 1, "digest_count"),
@@ -258,6 +209,14 @@ def test_record_without_digests_ends_the_log() -> None:
     with pytest.raises(FormatError) as caught:
         LogRecord.from_prefix(bytes(40), {SHA256: 32})
     assert (caught.value.field, caught.value.offset) == ("digest_count", 8)
+
+
+def test_two_digests_for_one_bank() -> None:
+    digests = ((SHA256, bytes(32)),) * 2
+    record = LogRecord(pcr_index=0, event_type=1, digests=digests)
+    raw = real_log()[:HEADER_END] + record.to_bytes()
+    assert refusal(raw) == ("algorithm", HEADER_END + 12 + 34)
+    assert end_offset(raw) == HEADER_END
 
 
 def test_bytes_behind_the_zeros() -> None:

@@ -182,7 +182,7 @@ def test_other_version() -> None:
     assert refusal(by_hand(version=b"\1")) == ("header_version", 384)
 
 
-@pytest.mark.parametrize("size", [0, 448, 0x1F9, 0x200, 0xFFFFFFF8])
+@pytest.mark.parametrize("size", [0, 448, 0x1F1, 0x200, 0xFFFFFFF8])
 def test_image_size(size: int) -> None:
     raw = by_hand(image_size=size.to_bytes(4, "big"), table=bytes(288))
     assert refusal(raw) == ("image_size", 352)

@@ -10,7 +10,7 @@ import hashlib
 import struct
 
 SEPARATOR = hashlib.sha256(b"\xff\xff\xff\xff").digest()
-SECTIONS = [
+SECTIONS = (
     "header",
     "fixed",
     "fixed_toc",
@@ -34,19 +34,19 @@ SECTIONS = [
     "sbh_hbbl",
     "sb_settings",
     "sb_verification",
-]
+)
 
 
 def xip_section(seeprom: bytes, name: str) -> bytes:
     """A section of the SEEPROM by its number in the table at offset 64."""
-    at = 64 + 12 * SECTIONS.split().index(name)
+    at = 64 + 12 * SECTIONS.index(name)
     offset, size = struct.unpack_from(">II", seeprom, at)
     return seeprom[offset : offset + size]
 
 
 def section_place(seeprom: bytes, name: str) -> int:
     """Where a section lies in the SEEPROM."""
-    place: int = struct.unpack_from(">I", seeprom, 64 + 12 * SECTIONS.split().index(name))[0]
+    place: int = struct.unpack_from(">I", seeprom, 64 + 12 * SECTIONS.index(name))[0]
     return place
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pefstack.hw.mapping import SettingError
 from pefstack.images.signing import KeySet, SigningOptions, sign_header
 from pefstack.tools.builders.content import key_set
 from pefstack.tools.builders.spec import ContainerSpec
-from pefstack.tools.errors import UsageError
 
 
 def signed_header(
@@ -14,8 +14,9 @@ def signed_header(
     """The 4096-byte header over a protected payload, labelled as asked or by place."""
     signing = keys if spec.keys is None else key_set(spec.keys)
     if len(signing.software) < spec.sw_keys:
-        there = len(signing.software)
-        raise UsageError(f"{label}: {spec.sw_keys} software keys asked, {there} there")
+        found = f"{len(signing.software)} keys"
+        key = f"{label}.container.sw-keys"
+        raise SettingError(key, f"found {found}, expected {spec.sw_keys}")
     options = SigningOptions(
         label=spec.label or label,
         sw_key_count=spec.sw_keys,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from pefstack.hw.mapping import SettingError
 from pefstack.images.signing import (
     HW_KEY_NAMES,
     SW_KEY_NAMES,
@@ -45,10 +46,8 @@ def flipped(raw: bytes, flips: tuple[FlipSpec, ...], label: str) -> bytes:
     changed = bytearray(raw)
     for each in flips:
         if each.offset >= len(changed):
-            raise UsageError(
-                f"{label}.flip: offset 0x{each.offset:x} is behind the end, "
-                f"0x{len(changed):x}"
-            )
+            found, expected = f"0x{each.offset:x}", f"less than 0x{len(changed):x}"
+            raise SettingError(f"{label}.flip", f"found {found}, expected {expected}")
         changed[each.offset] ^= 1 << each.bit
     return bytes(changed)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from pefstack.hw.mapping import SettingError
 from pefstack.images import ecc, ffs_entry
+from pefstack.images.errors import FormatError
 from pefstack.images.ffs_build import build_table
 from pefstack.images.ffs_build import partition as table_entry
+from pefstack.images.ffs_entry import FfsEntry
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.container import signed_header
 from pefstack.tools.builders.content import content, flipped, key_set
 from pefstack.tools.builders.spec import FlashSpec, PartitionSpec
-from pefstack.tools.errors import UsageError
 
 BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
 _BLANK_WORD: Final = b"\xff" * 8
@@ -49,19 +51,29 @@ def _put_tables(spec: FlashSpec, image: bytearray) -> None:
         )
         for name, each in spec.partition.items()
     ]
-    table = build_table(spec.size, entries, table_size=spec.table_size).to_bytes()
+    table = _table(spec, entries)
     backup = spec.size - BACKUP_DISTANCE
     for name, each in spec.partition.items():
         if each.base < backup + len(table) and each.base + each.size > backup:
-            raise UsageError(f"{name}: lies on the second table at 0x{backup:x}")
+            problem = f"lies on the second table at 0x{backup:x}"
+            raise SettingError(f"{name}.base", problem)
     for at in (0, backup):
         image[at : at + len(table)] = table
+
+
+def _table(spec: FlashSpec, entries: list[FfsEntry]) -> bytes:
+    try:
+        made = build_table(spec.size, entries, table_size=spec.table_size)
+    except FormatError as wrong:  # the description is wrong, no bytes from outside
+        raise SettingError("image.flash.partition", str(wrong)) from wrong
+    return made.to_bytes()
 
 
 def _misc(name: str, flags: str) -> int:
     if unknown := set(flags) - set(_MISC):
         there = "".join(_MISC)
-        raise UsageError(f"{name}.flags: {min(unknown)!r}: expected some of {there}")
+        problem = f"found {min(unknown)!r}, expected some of {there}"
+        raise SettingError(f"{name}.flags", problem)
     return sum(_MISC[letter] for letter in set(flags))
 
 
@@ -73,9 +85,8 @@ def _raw(name: str, spec: PartitionSpec, keys: KeySet) -> bytes:
     data = flipped(data, spec.flip, name)
     room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
     if len(data) > room:
-        raise UsageError(
-            f"{name}: 0x{len(data):x} bytes do not fit into 0x{room:x} of data"
-        )
+        found, expected = f"0x{len(data):x} bytes", f"at most 0x{room:x}"
+        raise SettingError(f"{name}.content", f"found {found}, expected {expected}")
     if not spec.ecc:
         return data
     words = -(-len(data) // 8) * 8

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from pefstack.hw.mapping import SettingError, from_mapping, to_mapping
+from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 
-MAX_FLASH_SIZE = 1 << 28
+MIN_FLASH_SIZE: Final = 0x10000
+MAX_FLASH_SIZE: Final = 1 << 28
+BLOCK_SIZE: Final = 0x1000
+_UINT32: Final = 0xFFFF_FFFF
+_UINT64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,7 @@ class KeysSpec:
 
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.seed):
-            raise SettingError("keys", "give either `file` (a folder) or `seed`")
+            raise SettingError("file", "give either `file` (a folder) or `seed`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,8 @@ class ContentSpec:
 
     def __post_init__(self) -> None:
         if (bool(self.file) + bool(self.text) + bool(self.fill)) != 1:
-            raise SettingError("content", "give one of `file`, `text`, `fill`")
-        if not 0 <= self.fill <= MAX_FLASH_SIZE:
-            raise SettingError("content.fill", f"found {self.fill}, expected a size")
+            raise SettingError("file", "give one of `file`, `text`, `fill`")
+        check_range("fill", self.fill, MAX_FLASH_SIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,12 @@ class ContainerSpec:
     keys: KeysSpec | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sw_keys <= 3:
-            raise SettingError("container.sw-keys", "expected 1 to 3")
-        if not 0 <= self.security_version <= 255:
-            raise SettingError("container.security-version", "expected 0 to 255")
+        check_range("sw-keys", self.sw_keys, 3, least=1)
+        check_range("entry", self.entry, _UINT64)
+        check_range("security-version", self.security_version, 0xFF)
+        check_range("hw-flags", self.hw_flags, _UINT32)
+        check_range("sw-flags", self.sw_flags, _UINT32)
+        check_range("target-hrmor", self.target_hrmor, _UINT64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +75,8 @@ class FlipSpec:
     bit: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.bit <= 7 or self.offset < 0:
-            raise SettingError("flip", "expected offset from 0 and bit 0 to 7")
+        check_range("offset", self.offset, MAX_FLASH_SIZE)
+        check_range("bit", self.bit, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,8 @@ class MeasurementSpec:
 
     def __post_init__(self) -> None:
         if len(self.version) != 4:
-            raise SettingError("image.measurement.version", "expected 4 bytes in hex")
+            found = self.version.hex()
+            raise SettingError("version", f"found {found!r}, expected 4 bytes in hex")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,10 @@ class PartitionSpec:
     container: ContainerSpec | None = None
     flip: tuple[FlipSpec, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_blocks("base", self.base)
+        _check_blocks("size", self.size, least=BLOCK_SIZE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlashSpec:
@@ -131,10 +141,8 @@ class FlashSpec:
     partition: dict[str, PartitionSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0x10000 <= self.size <= MAX_FLASH_SIZE or self.size % 0x1000:
-            raise SettingError(
-                "image.flash.size", f"0x{self.size:x}: expected 64 KiB to 256 MiB"
-            )
+        _check_blocks("size", self.size, least=MIN_FLASH_SIZE)
+        _check_blocks("table-size", self.table_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +162,11 @@ class ImageSpec:
     def to_mapping(self) -> dict[str, Any]:
         """The ``[image]`` table that gives this value again."""
         return to_mapping(self)
+
+
+def _check_blocks(key: str, value: int, least: int = 0) -> None:
+    """An offset or a size in the flash: whole blocks of 4 KiB."""
+    check_range(key, value, MAX_FLASH_SIZE, least)
+    if value % BLOCK_SIZE:
+        found, expected = f"0x{value:x}", f"a multiple of 0x{BLOCK_SIZE:x}"
+        raise SettingError(key, f"found {found}, expected {expected}")

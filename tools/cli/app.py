@@ -41,28 +41,8 @@ _PIPE_CLOSED: Final = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the one verb that was asked for; the exit code of docs/cli.md."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        prog="pef",
-        description="An emulated OpenPOWER machine: boot it, build it, look inside.",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, summary in VERBS.items():
-        later = "" if verb in BUILT else " (not in this version)"
-        sub = verbs.add_parser(verb, help=summary + later, description=summary + later)
-        if words[:1] == [verb] and verb in BUILT:
-            module = importlib.import_module(f"pefstack.tools.cli.verb_{verb}")
-            module.configure(sub)
-            sub.set_defaults(run=module.run)
-    options = parser.parse_args(words)
-    if options.verb not in BUILT:
-        parser.error(f"{options.verb} is not in this version; see CHANGELOG.md")
-    return _run(options)
-
-
-def _run(options: argparse.Namespace) -> int:
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
+        return _run(words)
     except BrokenPipeError:  # the reader has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
@@ -71,15 +51,46 @@ def _run(options: argparse.Namespace) -> int:
         return _INTERRUPTED
     except Exception as exc:  # the border: every error gets its exit code here
         return _failed(exc)
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        options = _parsed(words)
+        status: int = options.run(options)
+    finally:
+        sys.stdout.flush()  # here, where a closed pipe is noticed; --help, too
     return status
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The options of the verb; leaves with 2 for wrong use, with 0 after --help."""
+    parser = argparse.ArgumentParser(
+        prog="pef",
+        description="An emulated OpenPOWER machine: boot it, build it, look inside.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, summary in VERBS.items():
+        later = "" if verb in BUILT else " (not in this version)"
+        sub = verbs.add_parser(verb, help=summary + later, description=summary + later)
+        if verb in words[:1] and verb in BUILT:
+            module = importlib.import_module(f"pefstack.tools.cli.verb_{verb}")
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
+    options, unknown = parser.parse_known_args(words)
+    if options.verb not in BUILT:
+        parser.error(f"{options.verb} is not in this version; see CHANGELOG.md")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _failed(exc: Exception) -> int:
     from pefstack.firmware.stage import BootFailure
     from pefstack.images.errors import FormatError, PefError
+    from pefstack.tools.style import clean
 
     if isinstance(exc, PefError):
-        print(f"pef: {exc}", file=sys.stderr)
+        print(f"pef: {clean(str(exc))}", file=sys.stderr)
         if isinstance(exc, BootFailure):
             return NO_BOOT
         return MALFORMED if isinstance(exc, FormatError) else WRONG_USE

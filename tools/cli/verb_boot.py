@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,11 +106,10 @@ def _boot(options: BootOptions) -> int:
         write_bytes(options.event_log, machine.event_log)
     if options.json:
         _json_result(machine, failure)
-    elif failure is None and not options.quiet:
+    elif not options.quiet:
         _text_result(machine)
     if failure is not None and not options.json:
-        stream = sys.stderr if options.quiet else sys.stdout
-        print(*report.refusal_lines(machine.journal[-1]), sep="\n", file=stream)
+        print(*report.refusal_lines(machine.journal[-1]), sep="\n")
     return YES if failure is None else NO_BOOT
 
 
@@ -156,21 +154,27 @@ def _text_result(machine: Machine) -> None:
     for line in report.alarm_lines(machine.journal):
         print(line)
     policy_pcr = machine.board.spec.measure.pcr
-    print(*report.pcr_lines(machine.pcrs(), policy_pcr), sep="\n")
+    print(*report.pcr_lines(_pcrs(machine), policy_pcr), sep="\n")
 
 
 def _json_result(machine: Machine, failure: BootFailure | None) -> None:
     """One more line in the form of an event, so that one filter reads them all."""
-    pcrs = {str(index): value.hex() for index, value in machine.pcrs().items()}
+    pcrs = {str(index): value.hex() for index, value in _pcrs(machine).items()}
     detail = {"booted": failure is None, "next": machine.stage, "sha256": pcrs}
     event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
     print(json.dumps(event | {"detail": detail}))
 
 
+def _pcrs(machine: Machine) -> dict[int, bytes]:
+    """None where the TPM has no SHA-256 bank: a new allocation waits for a reset."""
+    allocated = machine.board.spec.tpm.allocated
+    return machine.pcrs() if "sha256" in allocated else {}
+
+
 def _list(as_json: bool) -> int:
     for path in built_in_machines():
         document = load(path)
-        about = " ".join(document.get("about", "").split())
+        about = " ".join(document["about"].split())
         if as_json:
             print(json.dumps({"name": path.stem, "about": about}))
         else:

@@ -1,0 +1,230 @@
+"""Boots against their floor, and cold starts: a table of figures and ratios.
+
+The floor of a boot is what no correct boot can leave out: hashing, ECC, and one P-521
+check for each signature, all timed in this run on the same bytes. A run prints; it
+never judges. `--short` takes fewer rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from pefstack import Machine
+from pefstack.images import ecc
+from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.container_checks import HW_KEYS_OFFSET
+from pefstack.images.p521 import is_signed
+from pefstack.images.xip import XipImage
+
+ROOT: Final = Path(__file__).parent.parent
+PARTITIONS: Final = ("HBB", "HBI", "PAYLOAD")
+
+
+def main() -> None:
+    """Print every figure of this issue's speed list."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="fewer rounds")
+    rounds = 5 if parser.parse_args().short else 15
+    print(f"{'figure':<46} {'median':>10}  {'against':<34} {'ratio':>6}")
+    for name in ("demo", "small"):
+        boot_against_floor(name, rounds)
+    fork_of_a_booted_machine()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PEFSTACK_CACHE"] = folder
+        build_of_the_demo(Path(folder))
+        cold_starts(rounds)
+    import_of_boot(rounds)
+
+
+def row(figure: str, seconds: float, against: str, limit: float) -> None:
+    """One line: the figure, what it is held against, and the ratio."""
+    ratio = seconds / limit
+    print(f"{figure:<46} {seconds * 1e3:>7.2f} ms  {against:<34} {ratio:>6.2f}")
+
+
+def timed(action: Callable[[], object], rounds: int) -> float:
+    """The median of several rounds, in seconds."""
+    times = []
+    for _ in range(rounds):
+        gc.collect()
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def boot_against_floor(name: str, rounds: int) -> None:
+    """Boot in process against hashing + ECC + signature checks of the same bytes."""
+    machine = Machine(name)
+    machine.fork().run()
+    forks = iter([machine.fork() for _ in range(rounds)])
+    boot = timed(lambda: next(forks).run(), rounds)
+    hashing, coding, checks, one = floor_of(machine, rounds)
+    floor = hashing + coding + checks * one
+    print(
+        f"{name}: hashing {hashing * 1e3:.2f} ms, ECC {coding * 1e3:.2f} ms,", end=" "
+    )
+    print(f"{checks} signature checks of {one * 1e3:.3f} ms each")
+    row(f"{name}: boot in process", boot, f"floor {floor * 1e3:.2f} ms", floor)
+
+
+def floor_of(machine: Machine, rounds: int) -> tuple[float, float, int, float]:
+    """Seconds of hashing and of ECC, the number of checks, seconds of one check."""
+    sections = XipImage.from_bytes(machine.board.seeprom.content)
+    firmware = bytes(sections.section(".base")) + bytes(
+        sections.section(".sb_verification")
+    )
+    # verified by both SBE stages; the verification code is measured by itself
+    hashed = [firmware, firmware, bytes(sections.section(".sb_verification"))]
+    hashed.append(bytes(sections.section(".hbbl")))
+    raws, checks = [], 3 * 2
+    for name in PARTITIONS:
+        partition = machine.flash[name]
+        header = partition.header
+        size = HEADER_SIZE + header.software.payload_size
+        hashed.append(partition.data[HEADER_SIZE:size])
+        checks += 3 + len(header.sw_keys)
+        if partition.has_ecc:
+            raws.append(partition.raw[: ecc.raw_size(-(-size // 8) * 8)])
+    hashing = timed(lambda: [hashlib.sha512(each).digest() for each in hashed], rounds)
+    coding = timed(lambda: [ecc.decode(each) for each in raws], rounds)
+    return hashing, coding, checks, one_check(machine.flash["HBB"].header, rounds)
+
+
+def one_check(header: ContainerHeader, rounds: int) -> float:
+    """Seconds of one P-521 check."""
+    raw = header.to_bytes()
+    key = raw[HW_KEYS_OFFSET : HW_KEYS_OFFSET + 132]
+    message, signature = header.prefix.to_bytes(), header.hw_signatures[0]
+    if not is_signed(key, signature, message):
+        raise SystemExit("the signature of the benchmark is not valid")
+    many = 20
+    checks = timed(
+        lambda: [is_signed(key, signature, message) for _ in range(many)], rounds
+    )
+    return checks / many
+
+
+def fork_of_a_booted_machine() -> None:
+    """Fork of the booted demonstration machine against 1 ms."""
+    machine = Machine("demo").run()
+    fork = timed(lambda: [machine.fork() for _ in range(100)], 5) / 100
+    row("demo: fork of the booted machine", fork, "limit 1 ms", 1e-3)
+
+
+def build_of_the_demo(folder: Path) -> None:
+    """A build into an empty folder, in a process of its own, against 2 s."""
+    command = ["-m", "pefstack.tools.cli", "build", "demo", "-o", str(folder / "out")]
+    row("demo: build, cold", run(command), "limit 2 s", 2.0)
+
+
+def cold_starts(rounds: int) -> None:
+    """`python tools/boot.py`, everything built, against its limits and QEMU."""
+    for name, limit in (("demo", 0.5), ("small", 0.25)):
+        command = [str(ROOT / "tools" / "boot.py"), name]
+        run(command)  # builds
+        cold = median(run(command) for _ in range(rounds))
+        row(f"{name}: python tools/boot.py, cold", cold, f"limit {limit} s", limit)
+        if name == "demo":
+            peak = peak_memory(name)
+            print(f"{'demo: peak memory of that boot':<46} {peak:>7.1f} MiB", end="")
+            print(f" {'limit 200 MiB':<34} {peak / 200:>6.2f}")
+            beside_qemu(cold)
+
+
+def beside_qemu(cold: float) -> None:
+    """The real skiboot under QEMU to its last line before a kernel is needed."""
+    qemu = shutil.which("qemu-system-ppc64")
+    if qemu is None:
+        print("qemu-system-ppc64 is missing (Debian package qemu-system-ppc): no peer")
+        return
+    peer = skiboot_in_qemu(qemu)
+    if peer:
+        row("demo: python tools/boot.py, cold", cold, f"QEMU {peer * 1e3:.0f} ms", peer)
+
+
+def skiboot_in_qemu(qemu: str) -> float:
+    """Seconds until skiboot of QEMU's powernv9 waits for its kernel."""
+    command = [qemu, "-M", "powernv9", "-nographic", "-nodefaults", "-serial", "stdio"]
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if b"Waiting for kernel" in line:
+                    return time.perf_counter() - start
+                if time.perf_counter() - start > 60:
+                    break
+        finally:
+            process.kill()
+    print("skiboot under QEMU did not get to its kernel within 60 s: no peer")
+    return 0.0
+
+
+def import_of_boot(rounds: int) -> None:
+    """A process that imports tools/boot.py and ends, less an empty process."""
+    script = "import pefstack.tools.boot"
+    bare = median(run(["-c", "pass"]) for _ in range(rounds))
+    loaded = median(run(["-c", script]) for _ in range(rounds))
+    verb = median(
+        run(["-c", f"{script}, pefstack.tools.cli.verb_boot"]) for _ in range(rounds)
+    )
+    row("import of tools/boot.py", loaded - bare, "limit 120 ms", 0.12)
+    row("import of everything that a boot needs", verb - bare, "limit 120 ms", 0.12)
+
+
+_PEAK: Final = """
+from pathlib import Path
+from pefstack.tools.cli.app import main
+main(["boot", "{name}", "--quiet"])
+status = Path("/proc/self/status").read_text()
+print(status.partition("VmHWM:")[2].split()[0])
+"""
+
+
+def peak_memory(name: str) -> float:
+    """MiB of resident memory at most, of a process that boots a machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK.format(name=name)],
+        check=True,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+    )
+    return int(done.stdout) / 1024
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT / "src")}
+
+
+def run(words: list[str]) -> float:
+    """Seconds of one Python process with these arguments; it must end well."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *words],
+        check=True,
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Main memory against a bytearray; forks share whole pages and nothing that changes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pefstack.hw.errors import DeviceError
+from pefstack.hw.memory import PAGE_SIZE, Memory
+
+SIZE = 3 * PAGE_SIZE + 0x100
+SIZES = st.sampled_from([0, 1, 7, 0x100, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1])
+PLACES = st.integers(0, SIZE) | st.sampled_from([0, PAGE_SIZE, 2 * PAGE_SIZE])
+FILL = st.integers(0, 255)
+WRITES = st.tuples(st.just("write"), PLACES, SIZES, FILL)
+FORKS = st.tuples(st.sampled_from(["fork", "pickle"]), st.just(0), st.just(0), FILL)
+
+
+def filler(size: int, seed: int) -> bytes:
+    return bytes((seed + number) % 251 for number in range(257)) * (size // 257 + 1)
+
+
+@given(st.lists(WRITES | FORKS, max_size=12), PLACES, SIZES)
+def test_like_a_bytearray(
+    actions: list[tuple[str, int, int, int]], place: int, size: int
+) -> None:
+    memory, model = Memory(SIZE), bytearray(SIZE)
+    left: list[tuple[Memory, bytes]] = []
+    for action, address, length, seed in actions:
+        if action == "write" and address + length <= SIZE:
+            data = filler(length, seed)[:length]
+            memory.write(address, data)
+            model[address : address + length] = data
+        elif action != "write":  # go on with the copy, or leave the copy behind
+            other = memory.fork() if action == "fork" else Memory(SIZE)
+            if action == "pickle":
+                other = pickle.loads(pickle.dumps(memory))
+            left.append((other, bytes(model)))
+            if seed % 2:
+                memory, left[-1] = other, (memory, bytes(model))
+    for each, expected in [*left, (memory, bytes(model))]:
+        assert each.read(0, SIZE) == expected
+    if place + size <= SIZE:
+        assert memory.read(place, size) == model[place : place + size]
+
+
+@pytest.mark.parametrize(
+    ("address", "size"),
+    [(-1, 1), (SIZE, 1), (SIZE - 1, 2), (0, SIZE + 1), (1 << 70, 1)],
+)
+def test_outside_is_refused(address: int, size: int) -> None:
+    memory = Memory(SIZE)
+    with pytest.raises(DeviceError, match=f"no {size} bytes") as refused:
+        memory.read(address, size)
+    assert (refused.value.device, refused.value.code) == ("memory", address)
+    with pytest.raises(DeviceError, match=f"no {size} bytes"):
+        memory.write(address, bytes(size))
+    assert memory.read(0, SIZE) == bytes(SIZE)
+
+
+def test_a_negative_size_is_refused() -> None:
+    with pytest.raises(DeviceError, match="no -1 bytes"):
+        Memory(SIZE).read(8, -1)
+
+
+def test_whole_pages_are_shared_and_not_copied() -> None:
+    memory = Memory(4 << 30)
+    data = filler(64 * PAGE_SIZE, 1)[: 64 * PAGE_SIZE]
+    memory.write(PAGE_SIZE, data)
+    pages = memory.fork()._pages
+    assert len(pages) == 64
+    for page in pages.values():
+        assert isinstance(page, memoryview)
+        assert page.obj is data
+
+
+def test_what_the_writer_changes_later_stays_outside() -> None:
+    memory, source = Memory(SIZE), bytearray(b"\x11" * PAGE_SIZE)
+    memory.write(0, source)
+    memory.write(PAGE_SIZE, memoryview(source))
+    source[:] = b"\x22" * PAGE_SIZE
+    assert memory.read(0, 2 * PAGE_SIZE) == b"\x11" * 2 * PAGE_SIZE
+
+
+def test_a_page_is_private_after_a_fork_on_both_sides() -> None:
+    memory = Memory(SIZE)
+    memory.write(4, b"old")
+    fork = memory.fork()
+    memory.write(4, b"one")
+    fork.write(4, b"two")
+    assert (memory.read(4, 3), fork.read(4, 3)) == (b"one", b"two")
+    again = copy.deepcopy(memory)
+    memory.write(4, b"ten")
+    assert again.read(4, 3) == b"one"
