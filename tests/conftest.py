@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from pefstack import Machine
+from pefstack.firmware.invariants import broken_invariants
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -46,3 +47,22 @@ def _booted(_small: Machine) -> Machine:
 def booted(_booted: Machine) -> Machine:
     """The small machine after its boot; every test gets a fork of its own."""
     return _booted.fork()
+
+
+@pytest.fixture(autouse=True)
+def _invariants_hold(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every boot of a test, good or refused, every invariant is asked."""
+    if request.node.get_closest_marker("breaks_invariants"):
+        return
+    step = Machine.step
+
+    def checked(machine: Machine) -> str | None:
+        try:
+            return step(machine)
+        finally:
+            if machine.stage is None:
+                assert broken_invariants(machine.journal) == {}
+
+    monkeypatch.setattr(Machine, "step", checked)

@@ -317,6 +317,7 @@ def test_p51_an_operating_system_that_extends_1_itself_gains_nothing() -> None:
     )
 
 
+@pytest.mark.breaks_invariants
 def test_p51_an_opal_that_extends_nothing_is_detected(
     small: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

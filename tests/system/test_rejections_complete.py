@@ -92,8 +92,9 @@ def signing_mode(machine: Machine) -> None:
 
 
 def tpm_refused(machine: Machine) -> None:
-    """The TPM is reset behind the stages' backs: it was not started again."""
+    """The TPM loses its power behind the stages' backs: nobody started it again."""
     machine.run(until="sbe_immutable")
+    machine.board.tpm.power_off()
     machine.board.tpm.power_on()
 
 

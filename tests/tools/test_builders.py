@@ -85,7 +85,7 @@ def test_a_key_that_is_none_is_malformed_input(tmp_path: Path) -> None:
 def test_the_flash_holds_two_tables_and_what_was_described() -> None:
     images = built()
     flash, end = bytes(images.flash), 0x100000
-    table = FfsTable.from_bytes(flash[:0x1000], flash_size=end)
+    table, _ = FfsTable.from_prefix(flash[:0x1000], flash_size=end)
     assert flash[end - 0x9000 : end - 0x8000] == flash[:0x1000]
     names = ["part", "NVRAM", "SECBOOT", "HBB", "HBI", "PAYLOAD"]
     assert [entry.name for entry in table.entries] == names

@@ -45,9 +45,9 @@ def test_overlay_merges_tables_and_replaces_the_rest(
     assert (below, above) == before
     assert set(merged) == set(below) | set(above)
     for key in merged:
-        pair = below.get(key), above.get(key)
-        if isinstance(pair[0], dict) and isinstance(pair[1], dict):
-            assert merged[key] == overlay(*pair)
+        old, new = below.get(key), above.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            assert merged[key] == overlay(old, new)
         else:
             assert merged[key] == (above[key] if key in above else below[key])
 
