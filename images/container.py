@@ -184,9 +184,8 @@ class ContainerHeader:
             raw += part
         raw += self.padding
         if len(raw) > HEADER_SIZE:
-            raise FormatError(
-                NAME, "header", 0, f"0x{len(raw):x} bytes", "at most 4096"
-            )
+            found = f"0x{len(raw):x} bytes"
+            raise FormatError(NAME, "header", 0, found, f"at most 0x{HEADER_SIZE:x}")
         return raw.ljust(HEADER_SIZE, b"\0")
 
     def _parts(self) -> tuple[tuple[str, bytes, int], ...]:

@@ -15,6 +15,7 @@ from container_matrix import (
     HW_KEY_HASH,
     hash_payload,
     put_bytes,
+    sign_prefix,
     sign_software,
 )
 from pefstack.images.container_verify import (
@@ -219,3 +220,11 @@ def test_noise_is_rejected_politely(noise: bytes, at: int, size: int) -> None:
 def test_bare_noise_is_rejected(raw: bytes) -> None:
     with pytest.raises((FormatError, VerificationError)):
         rom_verify(raw, HW_KEY_HASH, 0)
+
+
+def test_more_keys_than_bytes_is_said() -> None:
+    raw = sign_prefix(put_bytes(HBB[:4096], 451, b"\xff" * 8))
+    refused = rejected(raw)
+    assert refused.rejection is Rejection.PREFIX_HASH
+    assert refused.found == "0xffffffffffffffff bytes of keys"
+    assert refused.expected == "at most 0xc68"

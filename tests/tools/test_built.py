@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_kit import pef, surroundings
 
+from cli_kit import pef, surroundings
 from pefstack import Machine, UsageError
-from pefstack.tools import built
 from pefstack.tools.built import IMAGES, MACHINE_FILE, build_folder, open_built
+from pefstack.tools.files import write_bytes
 from pefstack.tools.machine_file import BUILT_IN, find, load
 
 SMALL = BUILT_IN / "small.toml"
@@ -78,22 +77,18 @@ def test_the_machine_file_holds_every_setting(tmp_path: Path) -> None:
     assert opened.spec.chip.smd
 
 
-Breaking = Callable[[Path, str], bool]
-
-
 @pytest.mark.parametrize("failing", NAMES)
 def test_a_failing_write_leaves_no_half_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     whole = contents(build(tmp_path / "whole"))
-    write = built.write_bytes
 
     def torn(path: Path, content: bytes | str) -> None:
         if path.name == failing:
             raise UsageError(f"{path}: No space left on device")
-        write(path, content)
+        write_bytes(path, content)
 
-    monkeypatch.setattr(built, "write_bytes", torn)
+    monkeypatch.setattr("pefstack.tools.built.write_bytes", torn)
     with pytest.raises(UsageError, match="No space left"):
         build(tmp_path / "out")
     left = contents(tmp_path / "out")

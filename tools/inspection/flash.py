@@ -30,10 +30,10 @@ MISC_WORDS: Final = {
 def flash_regions(raw: Buffer) -> Iterator[Region]:
     """Partitions by their places, and the second table where there is one.
 
-    Raises `FormatError` if the table at the start is broken.
+    Raises `FormatError` if the table at the start is broken, or the file too short.
     """
     view = memoryview(raw)
-    table, _ = FfsTable.from_prefix(view, any_block_size=True)
+    table, _ = FfsTable.from_prefix(view, flash_size=len(view), any_block_size=True)
     found = [_placed(table, entry, view) for entry in table.entries]
     found += _second_table(view)
     end = 0
