@@ -16,16 +16,19 @@ from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import PAYLOAD_ADDRESS
 from pefstack.firmware.root_of_trust import read_settings
-from pefstack.firmware.stage import Stage
+from pefstack.firmware.stage import BootFailure, Refusal, Stage
+from pefstack.firmware.status import StatusByte, get_status
 from pefstack.hw.board import Board
 from pefstack.hw.chip import SECURITY_SWITCH
 from pefstack.images.container import HEADER_SIZE
+from pefstack.images.rejection import describe_status
 
 STAGE: Final = "hostboot_ext"
 
 
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
+    _lock_down(board)
     log = LogWriter.resume(board, STAGE)
     measure_further(board, STAGE, log)
     _measure_configuration(board, log)
@@ -49,3 +52,20 @@ def _measure_configuration(board: Board, log: LogWriter) -> None:
     measure(board, STAGE, "pvr", chip.pvr.to_bytes(4, "big"), log)
     measure(board, STAGE, "node-id", chip.node_id.to_bytes(8, "big"), log)
     measure(board, STAGE, "tpm-required", bytes([board.spec.tpm.required]), log)
+
+
+def _lock_down(board: Board) -> None:
+    """Look at what the SBE recorded: with security on, a rejection ends the boot (1.4).
+
+    The policy ``record-only`` is a machine whose lockdown does not work.
+    """
+    if not board.chip.secure or board.spec.verify.policy == "record-only":
+        return
+    for byte in (StatusByte.HBBL, StatusByte.SBE_FW):
+        if status := get_status(board, byte):
+            raise BootFailure(
+                STAGE,
+                Refusal.SBE_REPORTED,
+                f"scratch register 11 reports {byte.name}: {describe_status(status)}",
+                "put back the SEEPROM of this machine; the SBE ran what it rejected",
+            )

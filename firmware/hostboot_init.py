@@ -21,14 +21,15 @@ from pefstack.images.container import HEADER_SIZE, ContainerHeader
 
 STAGE: Final = "hostboot_init"
 _EARLIER: Final = ("sbe_immutable", "sbe_mutable", "hostboot_loader")
-# subject -> first measurement register and their number (boot-chain.md 3.3)
+# subject -> first measurement register and size in bytes (boot-chain.md 3.3)
 _REGISTERS: Final = {
     "secure-jumper": (0, 1),
-    "sbe-state": (2, 1),
-    "sbe-switches": (3, 1),
-    "sb-verification": (4, 4),
-    "sbe-firmware": (8, 4),
-    "hbbl": (12, 4),
+    "security-state": (0, 8),
+    "sbe-state": (2, 8),
+    "sbe-switches": (3, 4),
+    "sb-verification": (4, 32),
+    "sbe-firmware": (8, 32),
+    "hbbl": (12, 32),
 }
 
 
@@ -57,9 +58,8 @@ def _log_earlier(
     board: Board, log: LogWriter, hw_key_hash: bytes, hbb_digest: bytes
 ) -> None:
     known = {"hw-key-hash": hw_key_hash, "hbb": hbb_digest, "separator": b""}
-    for what, (first, count) in _REGISTERS.items():
-        known[what] = board.chip.get_measurement(first, count)
-    known["sbe-switches"] = known["sbe-switches"][:4]
+    for what, (first, size) in _REGISTERS.items():
+        known[what] = board.chip.get_measurement(first, -(-size // 8))[:size]
     for stage in _EARLIER:
         for each in profile_of(board.spec.measure).of_stage(stage):
             log.append(each, digests_of(each, known[each.what]))

@@ -47,7 +47,7 @@ def load(board: Board, stage: str, name: str, settings: SbSettings) -> Loaded:
         lambda: rom_verify(
             container, settings.hw_key_hash, settings.minimum_secure_version
         ),
-        enforced=board.chip.secure,
+        secure=board.chip.secure,
     )
     if verified is not None:
         return Loaded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pefstack.firmware.memory_map import LOG_ADDRESS, LOG_SIZE
-from pefstack.firmware.profiles import BANKS, Extend
+from pefstack.firmware.profiles import Extend, profile_of
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
 from pefstack.images import event_log_build
@@ -21,7 +21,8 @@ class LogWriter:
     @classmethod
     def begin(cls, board: Board, stage: str) -> LogWriter:
         """A new log: the header for this profile's banks, and nothing else."""
-        header = event_log_build.header(BANKS).to_bytes()
+        banks = profile_of(board.spec.measure).table.banks
+        header = event_log_build.header(banks).to_bytes()
         board.memory.write(LOG_ADDRESS, header.ljust(LOG_SIZE, b"\0"))
         return cls(board, stage, len(header))
 

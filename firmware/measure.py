@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.firmware.log import LogWriter
-from pefstack.firmware.profiles import BANKS, Extend, profile_of
+from pefstack.firmware.profiles import Extend, profile_of
 from pefstack.firmware.stage import BootFailure, Refusal
+from pefstack.firmware.status import lose_tpm, tpm_is_lost
 from pefstack.hw.board import Board
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.tpm import client
@@ -23,10 +24,12 @@ def measure(
     """Extend ``data`` (at most 64 bytes) wherever the profile wants this subject.
 
     Each extend is announced in the journal, sent to the TPM and, from the stage on
-    that has one, written into the log. A TPM that refuses ends the boot.
+    that has one, written into the log. A machine that goes on without its TPM measures
+    nothing more.
     """
-    profile = profile_of(board.spec.measure)
-    for each in profile.by_subject[stage, what]:
+    for each in profile_of(board.spec.measure).by_subject.get((stage, what), ()):
+        if tpm_is_lost(board):
+            return
         digests = digests_of(each, data)
         board.journal.add(
             stage,
@@ -34,10 +37,11 @@ def measure(
             pcr=each.pcr,
             what=what,
             text=text_of(each),
-            digest=digests[BANKS[0]].hex(),
+            digest=digests[each.banks[0]].hex(),
         )
-        tpm(board, stage, client.pcr_extend(each.pcr, digests))
-        if log is not None:
+        command = client.pcr_extend(each.pcr, digests)
+        answer = tpm(board, stage, command, (what, each.pcr))
+        if answer is not None and log is not None:
             log.append(each, digests)
 
 
@@ -47,8 +51,8 @@ def digests_of(extend: Extend, data: bytes) -> Digests:
     Only a separator is hashed, from its event data.
     """
     if extend.event_type == EV_SEPARATOR:
-        return {bank: separator_digest(bank) for bank in BANKS}
-    return {bank: fit(data, DIGEST_SIZE[bank]) for bank in BANKS}
+        return {bank: separator_digest(bank) for bank in extend.banks}
+    return {bank: fit(data, DIGEST_SIZE[bank]) for bank in extend.banks}
 
 
 def text_of(extend: Extend) -> str:
@@ -61,10 +65,20 @@ def text_of(extend: Extend) -> str:
 _MEND: Final = "look at the response code; a machine's TPM can be set under machine.tpm"
 
 
-def tpm(board: Board, stage: str, command: bytes) -> bytes:
-    """The body of the TPM's answer; a refusal ends the boot."""
+def tpm(
+    board: Board, stage: str, command: bytes, step: tuple[str, int]
+) -> bytes | None:
+    """The body of the TPM's answer; ``step`` names the subject and the PCR.
+
+    A refusal ends the boot, unless the profile has step codes: then the TPM is given
+    up, the step is recorded, and the answer is None.
+    """
     try:
         return client.response(board.tpm.execute(command))
     except DeviceError as refused:
+        steps = profile_of(board.spec.measure).table.tpm_steps
+        if steps:
+            lose_tpm(board, stage, steps.get(step, 0), str(refused))
+            return None
         reason = f"the TPM refused a command: {refused}"
         raise BootFailure(stage, Refusal.TPM_REFUSED, reason, _MEND) from refused

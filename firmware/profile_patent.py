@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from pefstack.firmware.profile_row import POLICY, SEPARATED, Row
+from pefstack.firmware.profile_row import POLICY, SEPARATED, ProfileTable, Row
 from pefstack.images.event_log import (
     EV_COMPACT_HASH,
     EV_PLATFORM_CONFIG_FLAGS,
     EV_S_CRTM_CONTENTS,
     EV_SEPARATOR,
 )
-from pefstack.images.event_log_build import SEPARATOR_EVENT
+from pefstack.images.event_log_build import ONE_BANK, SEPARATOR_EVENT
 
 _CODE = EV_S_CRTM_CONTENTS
 _FLAGS = EV_PLATFORM_CONFIG_FLAGS
 _HASH = EV_COMPACT_HASH
 _VERIFICATION_CODE = b"SBE Secure Boot Validation Code"
 
-PATENT: Final[tuple[Row, ...]] = (
+_ROWS: Final[tuple[Row, ...]] = (
     ("sbe_immutable", "hw-key-hash", POLICY, _HASH, b"HW KEY HASH\0"),
     ("sbe_immutable", "hw-key-hash", 1, _FLAGS, b"HW KEY HASH chip 0\0"),
     ("sbe_immutable", "secure-jumper", POLICY, _HASH, b"SECURE BOOT JUMPER\0"),
@@ -56,3 +56,5 @@ PATENT: Final[tuple[Row, ...]] = (
     ("opal", "pef-enable", POLICY, _HASH, b"PEF ENABLE\0"),
     ("opal", "separator", SEPARATED, EV_SEPARATOR, SEPARATOR_EVENT),
 )
+
+PATENT: Final = ProfileTable(rows=_ROWS, banks=ONE_BANK, loader_is_signed=True)

@@ -1,7 +1,8 @@
-"""One row of a measurement profile's table."""
+"""What a measurement profile is made of: rows, and what the SBE stages do in it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 POLICY: Final = -1  # the PCR of the boot policy: 6, unless the machine says another
@@ -9,3 +10,18 @@ SEPARATED: Final = -2  # PCRs 0 to 7 but the boot policy's
 
 # stage, what is measured, PCR, event type, event data
 Row = tuple[str, str, int, int, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileTable:
+    """A profile as data.
+
+    ``loader_is_signed``: SBE_FW covers `.sb_verification` too, and the immutable code
+    checks it before it hands over. ``tpm_steps``: subject and PCR -> the step code that
+    the SBE leaves when the TPM fails there; with none, a failing TPM ends the boot.
+    """
+
+    rows: tuple[Row, ...]
+    banks: tuple[int, ...]
+    loader_is_signed: bool
+    tpm_steps: dict[tuple[str, int], int] = field(default_factory=dict)

@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from pefstack.firmware.profile_p10 import P10
 from pefstack.firmware.profile_patent import PATENT
-from pefstack.firmware.profile_row import POLICY, SEPARATED, Row
+from pefstack.firmware.profile_row import POLICY, SEPARATED, ProfileTable
 from pefstack.hw.machine import MeasureSpec
 from pefstack.hw.mapping import SettingError
-from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.images.event_log import EV_COMPACT_HASH
 
-PROFILES: Final[dict[str, tuple[Row, ...]]] = {"patent": PATENT}
-BANKS: Final = (int(TpmAlgId.SHA256),)  # POWER10 and the patent's profile use one bank
+POLICY_PCR: Final = 6
+PROFILES: Final[dict[str, ProfileTable]] = {"patent": PATENT, "p10": P10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extend:
-    """One extend of one PCR; ``text`` is the event data."""
+    """One extend of one PCR; ``text`` is the event data, ``banks`` in log order."""
 
     stage: str
     what: str
     pcr: int
     event_type: int
     text: bytes
+    banks: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Profile:
 
     name: str
     policy_pcr: int
+    table: ProfileTable
     extends: tuple[Extend, ...]
     by_subject: dict[tuple[str, str], tuple[Extend, ...]]
 
@@ -51,11 +53,18 @@ def profile_of(measure: MeasureSpec) -> Profile:
         raise SettingError(
             "machine.measure.profile", f"no profile {measure.profile!r}: {there}"
         )
-    extends = tuple(_expanded(measure))
+    table = PROFILES[measure.profile]
+    if measure.pcr != POLICY_PCR and all(row[2] != POLICY for row in table.rows):
+        raise SettingError(
+            "machine.measure.pcr",
+            f"profile {measure.profile} is what real machines do: PCR{POLICY_PCR}",
+        )
+    extends = tuple(_expanded(measure, table))
     subjects = dict.fromkeys((each.stage, each.what) for each in extends)
     return Profile(
         name=measure.profile,
         policy_pcr=measure.pcr,
+        table=table,
         extends=extends,
         by_subject={
             subject: tuple(e for e in extends if (e.stage, e.what) == subject)
@@ -69,16 +78,21 @@ def further_what(number: int) -> str:
     return f"further-{number}"
 
 
-def _expanded(measure: MeasureSpec) -> Iterable[Extend]:
+def _expanded(measure: MeasureSpec, table: ProfileTable) -> Iterable[Extend]:
     """Every extend in its order; a stage begins with its further values."""
     previous = ""
-    for stage, what, place, event_type, text in PROFILES[measure.profile]:
+    for stage, what, place, event_type, text in table.rows:
         if stage != previous:
-            yield from _further(measure, stage)
+            yield from _further(measure, table, stage)
         previous = stage
         for pcr in _pcrs(place, measure.pcr):
             yield Extend(
-                stage=stage, what=what, pcr=pcr, event_type=event_type, text=text
+                stage=stage,
+                what=what,
+                pcr=pcr,
+                event_type=event_type,
+                text=text,
+                banks=table.banks,
             )
 
 
@@ -88,7 +102,7 @@ def _pcrs(place: int, policy_pcr: int) -> tuple[int, ...]:
     return (policy_pcr if place == POLICY else place,)
 
 
-def _further(measure: MeasureSpec, stage: str) -> Iterable[Extend]:
+def _further(measure: MeasureSpec, table: ProfileTable, stage: str) -> Iterable[Extend]:
     for number, each in enumerate(measure.further):
         if each.stage == stage:
             yield Extend(
@@ -97,4 +111,5 @@ def _further(measure: MeasureSpec, stage: str) -> Iterable[Extend]:
                 pcr=measure.pcr,
                 event_type=EV_COMPACT_HASH,
                 text=each.text.encode() + b"\0",
+                banks=table.banks,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import section
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
@@ -15,17 +16,19 @@ def verification_code(image: XipImage, stage: str) -> bytes:
     return section(image, stage, ".sb_verification")
 
 
-def firmware_payload(image: XipImage, stage: str) -> bytes:
-    """What SBE_FW signs in the profile `patent`: `.base`, then `.sb_verification`."""
-    return section(image, stage, ".base") + verification_code(image, stage)
+def firmware_payload(board: Board, stage: str, image: XipImage) -> bytes:
+    """What SBE_FW signs: `.base`, in the profile `patent` `.sb_verification` too."""
+    base = section(image, stage, ".base")
+    signed = profile_of(board.spec.measure).table.loader_is_signed
+    return base + verification_code(image, stage) if signed else base
 
 
 def verify_sbe_firmware(
-    board: Board, stage: str, image: XipImage, fixed: SbSettings, *, enforced: bool
+    board: Board, stage: str, image: XipImage, fixed: SbSettings, *, secure: bool
 ) -> None:
     """Check `.sbh_firmware` by the rules of boot-chain.md 1.4, with hardware key C."""
     header = section(image, stage, ".sbh_firmware")
-    payload = firmware_payload(image, stage)
+    payload = firmware_payload(board, stage, image)
     accept(
         board,
         stage,
@@ -33,5 +36,5 @@ def verify_sbe_firmware(
         lambda: sbe_verify(
             header, payload, SBE_FW, fixed.hw_key_hash, fixed.minimum_secure_version
         ),
-        enforced=enforced,
+        secure=secure,
     )

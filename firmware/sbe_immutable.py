@@ -13,6 +13,7 @@ from typing import Final
 
 from pefstack.firmware import sbe_mutable
 from pefstack.firmware.measure import measure
+from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import boot_seeprom, measurement_version, settings
 from pefstack.firmware.sbe_firmware import verification_code, verify_sbe_firmware
 from pefstack.firmware.stage import Stage
@@ -29,15 +30,17 @@ def run(board: Board) -> Stage:
     fixed = settings(board, STAGE, image)
     version = measurement_version(board, STAGE)
     start_tpm(board, STAGE)
-    jumper = bytes([board.chip.smd])
     state = _state(board, fixed.minimum_secure_version, version)
-    board.chip.put_measurement(0, jumper)
+    security = bytes([board.chip.smd, fixed.minimum_secure_version])
+    board.chip.put_measurement(0, security)
     board.chip.put_measurement(1, fixed.hw_key_hash[:8])
     board.chip.put_measurement(2, state)
     measure(board, STAGE, "hw-key-hash", fixed.hw_key_hash)
-    measure(board, STAGE, "secure-jumper", jumper)
+    measure(board, STAGE, "secure-jumper", security[:1])
+    measure(board, STAGE, "security-state", security)
     measure(board, STAGE, "sbe-state", state)
-    verify_sbe_firmware(board, STAGE, image, fixed, enforced=not board.chip.smd)
+    if profile_of(board.spec.measure).table.loader_is_signed:
+        verify_sbe_firmware(board, STAGE, image, fixed, secure=not board.chip.smd)
     digest = hashlib.sha512(verification_code(image, STAGE)).digest()
     board.chip.put_measurement(4, digest[:32])
     measure(board, STAGE, "sb-verification", digest)

@@ -29,8 +29,8 @@ def run(board: Board) -> Stage:
     fixed = settings(board, STAGE, image)
     _decide_secure_mode(board)
     secure = board.chip.secure
-    verify_sbe_firmware(board, STAGE, image, fixed, enforced=secure)
-    _measure_code(board, "sbe-firmware", 8, firmware_payload(image, STAGE))
+    verify_sbe_firmware(board, STAGE, image, fixed, secure=secure)
+    _measure_code(board, "sbe-firmware", 8, firmware_payload(board, STAGE, image))
     header = section(image, STAGE, ".sbh_hbbl")
     hbbl = section(image, STAGE, ".hbbl")
     hash_and_version = fixed.hw_key_hash, fixed.minimum_secure_version
@@ -39,7 +39,7 @@ def run(board: Board) -> Stage:
         STAGE,
         "HBBL",
         lambda: sbe_verify(header, hbbl, HBBL, *hash_and_version),
-        enforced=secure,
+        secure=secure,
     )
     _measure_code(board, "hbbl", 12, hbbl)
     switches = board.chip.get_scom(SECURITY_SWITCH).to_bytes(8, "big")

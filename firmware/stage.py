@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     SIGNING_MODE = "signing-mode"
     TPM_REFUSED = "tpm-refused"
     CONTAINER_REJECTED = "container-rejected"
+    SBE_REPORTED = "sbe-reported"
     PARTITION_TABLE = "partition-table"
     PARTITION_MISSING = "partition-missing"
     PARTITION_SIZE = "partition-size"

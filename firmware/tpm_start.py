@@ -22,7 +22,9 @@ def start_tpm(board: Board, stage: str) -> None:
     The answer of GetCapability is compared as a whole. A new allocation is in force
     from the TPM's next reset on; the SBE goes on without one.
     """
-    tpm(board, stage, client.startup(TpmSu.CLEAR))
-    body = tpm(board, stage, client.get_capability(TpmCap.PCRS, 0, 64))
-    if client.allocated_banks(body) != WANTED:
-        tpm(board, stage, client.pcr_allocate(WANTED))
+    if tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0)) is None:
+        return
+    question = client.get_capability(TpmCap.PCRS, 0, 64)
+    body = tpm(board, stage, question, ("detect", 0))
+    if body is not None and client.allocated_banks(body) != WANTED:
+        tpm(board, stage, client.pcr_allocate(WANTED), ("allocate", 0))

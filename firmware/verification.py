@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from pefstack.firmware.stage import BootFailure, Refusal
+from pefstack.firmware.status import StatusByte, set_status
 from pefstack.hw.board import Board
 from pefstack.images.container_verify import Verified
 from pefstack.images.rejection import LOG_GOOD, VerificationError
 
 Verify = Callable[[], Verified]
 
+# what the SBE verifies -> where it leaves the verdict
+_STATUS: Final = {"HBBL": StatusByte.HBBL, "SBE_FW": StatusByte.SBE_FW}
+
 
 def accept(
-    board: Board, stage: str, code: str, verify: Verify, *, enforced: bool
+    board: Board, stage: str, code: str, verify: Verify, *, secure: bool
 ) -> Verified | None:
     """Run a verification now and write its verdict into the journal.
 
-    ``code`` names what is verified. A rejection ends the boot where verification is
-    ``enforced``; elsewhere it is recorded and the answer is None.
+    ``code`` names what is verified. With security on a rejection ends the boot, unless
+    the machine's policy has this stage record it and go on; then, and with security
+    off, the answer is None.
     """
     try:
         verified = verify()
     except VerificationError as rejected:
         _record(board, stage, code, rejected.log, str(rejected))
-        if enforced:
+        if code in _STATUS:
+            set_status(board, _STATUS[code], rejected.rejection)
+        if secure and _enforces(board, code):
             raise _failure(stage, code, rejected) from rejected
         return None
     _record(board, stage, code, LOG_GOOD, "good")
     return verified
+
+
+def _enforces(board: Board, code: str) -> bool:
+    """The SBE only records under the policy ``record``, everybody under the last."""
+    policy = board.spec.verify.policy
+    return policy == "fail-closed" or (policy == "record" and code not in _STATUS)
 
 
 def _record(board: Board, stage: str, code: str, log: int, verdict: str) -> None:

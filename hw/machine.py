@@ -25,6 +25,7 @@ HW_KEY_HASH_SIZE: Final = 64
 PVR_POWER10: Final = 0x00800200
 MAX_FURTHER_TEXT_SIZE: Final = 1024
 MAX_FURTHER_VALUE_SIZE: Final = 64
+VERIFY_POLICIES: Final = ("fail-closed", "record", "record-only")
 _STAGES_THAT_EXTEND_MORE: Final = ("hostboot_ext", "opal")
 
 
@@ -101,6 +102,23 @@ class MeasureSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifySpec:
+    """What follows a rejection while security is on.
+
+    ``fail-closed``: the stage refuses. ``record``: as the real SBE, which records the
+    status and goes on; Hostboot ends the boot later. ``record-only``: nobody ends it,
+    as if the code that should were the attacker's.
+    """
+
+    policy: str = "fail-closed"
+
+    def __post_init__(self) -> None:
+        if self.policy not in VERIFY_POLICIES:
+            there = ", ".join(VERIFY_POLICIES)
+            raise SettingError("policy", f"found {self.policy!r}, expected {there}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
     """A machine without its images; `to_mapping` and `from_mapping` are inverse."""
 
@@ -108,6 +126,7 @@ class MachineSpec:
     chip: ChipSpec = field(default_factory=ChipSpec)
     tpm: TpmSpec = field(default_factory=TpmSpec)
     measure: MeasureSpec = field(default_factory=MeasureSpec)
+    verify: VerifySpec = field(default_factory=VerifySpec)
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> MachineSpec:

@@ -75,6 +75,13 @@ _WORDS: Final[dict[Rejection, tuple[str, str]]] = {
 }
 
 
+def describe_status(status: int) -> str:
+    """A status byte of the SBE, or the low byte of a log word, in words."""
+    if status not in Rejection.__members__.values():
+        return f"0x{status:02x}, no code that is known here"
+    return f"0x{status:02x}, {_WORDS[Rejection(status)][0]}"
+
+
 class VerificationError(PefError):
     """Well-formed enough to be checked, and rejected by one check.
 
