@@ -17,7 +17,7 @@ from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.container import HEADER_SIZE, ContainerHeader, payload_hash_of
 
 STAGE: Final = "hostboot_init"
 _EARLIER: Final = ("sbe_immutable", "sbe_mutable", "hostboot_loader")
@@ -36,13 +36,12 @@ _REGISTERS: Final = {
 def run(board: Board) -> Stage:
     """Hand over to the hostboot extended image HBI."""
     fixed = read_settings(board, STAGE)
-    header = ContainerHeader.from_prefix(
-        board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
-    )
+    header = board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
     log = LogWriter.begin(board, STAGE)
-    _log_earlier(board, log, fixed.hw_key_hash, header.software.payload_hash)
-    if board.chip.secure:
-        measure(board, STAGE, "hbb-fw-key-hash", header.prefix.payload_hash, log)
+    _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
+    if board.chip.secure:  # only then the header is known to be one
+        key_hash = ContainerHeader.from_prefix(header).prefix.payload_hash
+        measure(board, STAGE, "hbb-fw-key-hash", key_hash, log)
     loaded = load(board, STAGE, "HBI", fixed)
     check_label(board, STAGE, "HBI", loaded)
     check_size(board, STAGE, "HBI", loaded)

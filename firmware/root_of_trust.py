@@ -6,9 +6,10 @@ from typing import Final
 
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
+from pefstack.images.container import HEADER_SIZE
 from pefstack.images.errors import FormatError
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
-from pefstack.images.xip import XipImage
+from pefstack.images.xip import NAME, XipImage
 
 SIGNING_MODE_V1: Final = 0
 _BUILD: Final = "build the SEEPROM images again with `pef build`"
@@ -26,6 +27,15 @@ def section(image: XipImage, stage: str, name: str) -> bytes:
     except FormatError as broken:
         raise _broken(stage, broken) from broken
     return found + bytes(-len(found) % 8)
+
+
+def container_header(image: XipImage, stage: str, name: str) -> bytes:
+    """A section that is a container's header; one of another size ends the boot."""
+    found = section(image, stage, name)
+    if len(found) != HEADER_SIZE:
+        size, wanted = f"0x{len(found):x} bytes", f"0x{HEADER_SIZE:x} bytes"
+        raise _broken(stage, FormatError(NAME, name, 0, size, wanted))
+    return found
 
 
 def settings(board: Board, stage: str, image: XipImage) -> SbSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pefstack.firmware.profiles import profile_of
-from pefstack.firmware.root_of_trust import section
+from pefstack.firmware.root_of_trust import container_header, section
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
 from pefstack.images.container_verify import SBE_FW, sbe_verify
@@ -27,7 +27,7 @@ def verify_sbe_firmware(
     board: Board, stage: str, image: XipImage, fixed: SbSettings, *, secure: bool
 ) -> None:
     """Check `.sbh_firmware` by the rules of boot-chain.md 1.4, with hardware key C."""
-    header = section(image, stage, ".sbh_firmware")
+    header = container_header(image, stage, ".sbh_firmware")
     payload = firmware_payload(board, stage, image)
     accept(
         board,

@@ -12,7 +12,12 @@ from typing import Final
 
 from pefstack.firmware import hostboot_loader
 from pefstack.firmware.measure import measure
-from pefstack.firmware.root_of_trust import boot_seeprom, section, settings
+from pefstack.firmware.root_of_trust import (
+    boot_seeprom,
+    container_header,
+    section,
+    settings,
+)
 from pefstack.firmware.sbe_firmware import firmware_payload, verify_sbe_firmware
 from pefstack.firmware.stage import Stage
 from pefstack.firmware.verification import accept
@@ -31,7 +36,7 @@ def run(board: Board) -> Stage:
     secure = board.chip.secure
     verify_sbe_firmware(board, STAGE, image, fixed, secure=secure)
     _measure_code(board, "sbe-firmware", 8, firmware_payload(board, STAGE, image))
-    header = section(image, STAGE, ".sbh_hbbl")
+    header = container_header(image, STAGE, ".sbh_hbbl")
     hbbl = section(image, STAGE, ".hbbl")
     hash_and_version = fixed.hw_key_hash, fixed.minimum_secure_version
     accept(

@@ -58,7 +58,7 @@ def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
 def pcr_lines(values: dict[int, bytes], policy_pcr: int) -> Iterator[str]:
     """The table of PCRs that hold something; the boot policy's is named."""
     if not values:
-        yield "no PCR to show: the TPM has no SHA-256 bank before its next reset"
+        yield "no PCR to show: the TPM was not started, or has no SHA-256 bank"
     for index, value in values.items():
         if index == policy_pcr:
             yield paint(f"PCR{index:<3} {value.hex()}  policy", "strong")

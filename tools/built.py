@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,14 +40,23 @@ class BuiltMachine:
 
 def build_folder(path: Path, document: Document, folder: Path) -> list[Path]:
     """Build a machine's images into a folder, each atomically; the files written."""
-    built = _built(path, document)
-    contents = (built.flash, built.seeprom, built.measurement_seeprom)
-    files = dict(zip(IMAGES.values(), contents, strict=True))
+    return write_folder(built_files(path, document), folder)
+
+
+def write_folder(files: Mapping[str, bytes | bytearray], folder: Path) -> list[Path]:
+    """Write files into a folder, which is made where there is none."""
     make_folder(folder)
     for name, raw in files.items():
         write_bytes(folder / name, raw)
-    write_bytes(folder / MACHINE_FILE, _described(document, built))  # last: complete
-    return [folder / name for name in (*files, MACHINE_FILE)]
+    return [folder / name for name in files]
+
+
+def built_files(path: Path, document: Document) -> dict[str, bytes | bytearray]:
+    """Every file of a built machine by name; the last one makes it complete."""
+    built = _built(path, document)
+    contents = (built.flash, built.seeprom, built.measurement_seeprom)
+    files = dict(zip(IMAGES.values(), contents, strict=True))
+    return files | {MACHINE_FILE: _described(document, built).encode()}
 
 
 def open_built(path: Path, document: Document) -> BuiltMachine:

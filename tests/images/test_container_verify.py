@@ -168,7 +168,7 @@ def test_the_sbe_wants_its_ecids_gone_before_the_signature() -> None:
     ],
 )
 def test_entry_point_bounds(entry: int, size: int, code: int) -> None:
-    """Also next to 2 to the 64, where a sum in 64 bits would be small again."""
+    """Up to the largest entry point that is not negative."""
     payload = bytes(size)
     options = SigningOptions(label="HBB", code_start_offset=entry)
     raw = sign_header(payload, imprint_keys(), options) + payload

@@ -22,11 +22,11 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 HEX = "[0-9a-f]{64}"
 EXTEND = re.compile(rf"  PCR(\d+) +(\S.*?) +({HEX}) -> ({HEX})")
 STAGES = [
-    "sbe_immutable    verified SBE_FW, -> sbe_mutable",
-    "sbe_mutable      verified SBE_FW, verified HBBL, -> hostboot_loader",
-    "hostboot_loader  verified HBB, -> hostboot_init",
-    "hostboot_init    verified HBI, -> hostboot_ext",
-    "hostboot_ext     verified PAYLOAD, -> opal",
+    "sbe_immutable    verified SBE_FW -> sbe_mutable",
+    "sbe_mutable      verified SBE_FW, HBBL -> hostboot_loader",
+    "hostboot_loader  verified HBB -> hostboot_init",
+    "hostboot_init    verified HBI -> hostboot_ext",
+    "hostboot_ext     verified PAYLOAD -> opal",
     "opal             end of the chain",
 ]
 
@@ -98,17 +98,18 @@ def lines(text: str) -> list[str]:
 def test_a_refusal_says_stage_check_log_word_and_what_to_do(
     name: str, reason: str, log: str, mend: str, capsys: Caught
 ) -> None:
-    last = shown(capsys, name, code=4)[-5:]
-    assert last[0] == "hostboot_loader  rejected HBB, REFUSED"
-    assert last[1] == "hostboot_loader refused: container-rejected"
-    assert last[2].startswith(f"  reason    {reason}")
-    assert last[3:] == [f"  log word  {log}", f"  to do     {mend}"]
-    assert shown(capsys, name, "--quiet", code=4) == last[1:]
+    text = shown(capsys, name, code=4)
+    last = text[-4:]
+    assert "hostboot_loader  rejected HBB -> refused" in text
+    assert last[0] == "hostboot_loader refused: container-rejected"
+    assert last[1].startswith(f"  reason    {reason}")
+    assert last[2:] == [f"  log word  {log}", f"  to do     {mend}"]
+    assert shown(capsys, name, "--quiet", code=4) == last
 
 
 def test_an_alarm_where_nobody_enforced(capsys: Caught) -> None:
     text = shown(capsys, "jumper-off")
-    assert "hostboot_init    rejected HBI, -> hostboot_ext" in text
+    assert "hostboot_init    rejected HBI -> hostboot_ext" in text
     (alarm,) = (line for line in text if line.startswith("ALARM"))
     assert alarm.startswith("ALARM: hostboot_init went on: HBI: hash of the payload")
 
@@ -160,7 +161,7 @@ def test_settings_one_over_the_other(capsys: Caught) -> None:
     [
         (["none"], "no machine 'none'; there are: demo,"),
         (["none.toml"], "none.toml: no such machine file"),
-        (["small", "--set", "machine"], "--set 'machine': expected KEY=VALUE"),
+        (["small", "--set", "machine"], "--set machine: expected KEY=VALUE"),
         (["small", "--set", "a=1"], "small.toml: a: no such key"),
         (["small", "--set", "machine.a=1"], "small.toml: machine.a: no such setting"),
         (["small", "--set", "machine.chip.pvr=-1"], "machine.chip.pvr: found 0x-1"),
@@ -239,10 +240,11 @@ def test_without_a_word_the_demonstration_boots(capsys: Caught) -> None:
     assert shown(capsys)[0].startswith("demo: profile patent")
 
 
+@pytest.mark.breaks_invariants
 def test_a_tpm_without_the_bank_is_told(capsys: Caught) -> None:
     words = ["small", "--set", 'machine.tpm.allocated=["sha1"]']
     text = shown(capsys, *words)
-    assert text[-1].startswith("no PCR to show: the TPM has no SHA-256 bank")
+    assert text[-1].startswith("no PCR to show: the TPM was not started, or has no SHA")
     assert [line for line in text if line.endswith("-> no SHA-256 bank")]
     assert parsed(shown(capsys, *words, "--json"))[-1]["detail"]["sha256"] == {}
 
@@ -250,7 +252,17 @@ def test_a_tpm_without_the_bank_is_told(capsys: Caught) -> None:
 def test_a_tpm_that_refuses_is_shown(capsys: Caught) -> None:
     text = shown(capsys, "small", "--set", "machine.measure.pcr=17", code=4)
     assert text[3].endswith("-> refused")
-    assert text[4] == "sbe_immutable refused: tpm-refused"
+    assert "sbe_immutable refused: tpm-refused" in text
+
+
+def test_a_refusal_before_the_tpm_starts(capsys: Caught) -> None:
+    words = ["small", "--set", "machine.fuses.signing-mode=1"]
+    text = shown(capsys, *words, code=4)
+    assert text[2] == "sbe_immutable    -> refused"
+    assert "no PCR to show: the TPM was not started, or has no SHA-256 bank" in text
+    assert "sbe_immutable refused: signing-mode" in text
+    *_, result = parsed(shown(capsys, *words, "--json", code=4))
+    assert (result["detail"]["booted"], result["detail"]["sha256"]) == (False, {})
 
 
 def test_corrected_words_are_shown(capsys: Caught, tmp_path: Path) -> None:
@@ -260,7 +272,7 @@ def test_corrected_words_are_shown(capsys: Caught, tmp_path: Path) -> None:
     (tmp_path / "flash.bin").write_bytes(flash)
     capsys.readouterr()
     text = shown(capsys, str(tmp_path))
-    place = text.index("hostboot_loader  verified HBB, -> hostboot_init")
+    place = text.index("hostboot_loader  verified HBB -> hostboot_init")
     assert text[place + 1] == ("  flash  ecc-corrected: 1 words, the first at 0x11b00")
 
 

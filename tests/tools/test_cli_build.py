@@ -64,16 +64,19 @@ def test_building_again_changes_nothing(tmp_path: Path, capsys: Caught) -> None:
     ]
 
 
-@pytest.mark.parametrize("option", [[], ["--json"]])
-def test_a_dry_run_writes_nothing(
-    option: list[str], tmp_path: Path, capsys: Caught
+def test_a_dry_run_says_the_same_and_writes_nothing(
+    tmp_path: Path, capsys: Caught
 ) -> None:
     out = tmp_path / "out"
-    lines = shown(capsys, "small", "-o", str(out), "--dry-run", *option)
-    if option:
-        lines = [f"would write {json.loads(line)['file']}" for line in lines]
-    assert lines == [f"would write {out / name}" for name in NAMES]
+    lines = shown(capsys, "small", "-o", str(out), "--dry-run")
+    rows = shown(capsys, "small", "-o", str(out), "--dry-run", "--json")
     assert not out.exists()
+    written = shown(capsys, "small", "-o", str(out))
+    assert lines == [f"would write {line}" for line in written]
+    written = shown(capsys, "small", "-o", str(out), "--json")
+    assert [json.loads(row) | {"written": True} for row in rows] == [
+        json.loads(row) for row in written
+    ]
 
 
 @pytest.mark.parametrize(

@@ -166,9 +166,11 @@ def _json_result(machine: Machine, failure: BootFailure | None) -> None:
 
 
 def _pcrs(machine: Machine) -> dict[int, bytes]:
-    """None where the TPM has no SHA-256 bank: a new allocation waits for a reset."""
-    allocated = machine.board.spec.tpm.allocated
-    return machine.pcrs() if "sha256" in allocated else {}
+    """None before the TPM is started, and none where it has no SHA-256 bank."""
+    started = any(event.kind == "startup" for event in machine.journal)
+    if not started or "sha256" not in machine.board.spec.tpm.allocated:
+        return {}
+    return machine.pcrs()
 
 
 def _list(as_json: bool) -> int:

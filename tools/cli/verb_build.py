@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pefstack.tools.built import IMAGES, MACHINE_FILE, build_folder
+from pefstack.tools.built import built_files, write_folder
 from pefstack.tools.cli.app import YES
-from pefstack.tools.files import read_bytes
 from pefstack.tools.machine_file import find, load
 
 _EPILOG: Final = """
@@ -44,15 +43,18 @@ def run(options: argparse.Namespace) -> int:
     """Build, and print each file with its size and SHA-256."""
     path = find(options.machine)
     document = load(path, options.set)
-    if options.dry_run:
-        for name in (*IMAGES.values(), MACHINE_FILE):
-            print(f"would write {options.output / name}")
-        return YES
-    for written in build_folder(path, document, options.output):
-        raw = read_bytes(written)
-        digest = hashlib.sha256(raw).hexdigest()
-        row = {"file": str(written), "size": len(raw), "sha256": digest}
-        print(
-            json.dumps(row) if options.json else f"{digest}  {len(raw):>9}  {written}"
-        )
+    files = built_files(path, document)
+    if not options.dry_run:
+        write_folder(files, options.output)
+    for name, raw in files.items():
+        print(_line(options.output / name, raw, options))
     return YES
+
+
+def _line(path: Path, raw: bytes | bytearray, options: argparse.Namespace) -> str:
+    """One file: its digest and size, and whether it was written."""
+    digest, written = hashlib.sha256(raw).hexdigest(), not options.dry_run
+    if options.json:
+        row = {"file": str(path), "size": len(raw), "sha256": digest}
+        return json.dumps(row | {"written": written})
+    return f"{'' if written else 'would write '}{digest}  {len(raw):>9}  {path}"
