@@ -49,6 +49,7 @@ def power_on(board: Board) -> Stage:
         policy_pcr=profile.policy_pcr,
         smd=int(board.chip.smd),
         pef=int(board.chip.pef_enable),
+        policy=board.spec.verify.policy,
     )
     board.tpm.power_on()
     return FIRST

@@ -10,20 +10,32 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.firmware import opal
+from pefstack.firmware.bring_in import bring_in
 from pefstack.firmware.further import measure_further
-from pefstack.firmware.load import check_label, check_size, load
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import PAYLOAD_ADDRESS
+from pefstack.firmware.partitions import present
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.firmware.status import StatusByte, get_status
 from pefstack.hw.board import Board
 from pefstack.hw.chip import SECURITY_SWITCH
-from pefstack.images.container import HEADER_SIZE
 from pefstack.images.rejection import describe_status
 
 STAGE: Final = "hostboot_ext"
+# what Hostboot loads and secures where it is there, in the order of a real log (3.4)
+OTHERS: Final = (
+    "HBD",
+    "VERSION",
+    "OCC",
+    "MEMD",
+    "SBE",
+    "HBBL",
+    "HCODE",
+    "WOFDATA",
+    "HBRT",
+)
 
 
 def run(board: Board) -> Stage:
@@ -32,15 +44,11 @@ def run(board: Board) -> Stage:
     log = LogWriter.resume(board, STAGE)
     measure_further(board, STAGE, log)
     _measure_configuration(board, log)
+    fixed = read_settings(board, STAGE)
+    for name in present(board, STAGE, OTHERS):
+        bring_in(board, STAGE, name, fixed, log)
     measure(board, STAGE, "policy-separator", b"", log)
-    loaded = load(board, STAGE, "PAYLOAD", read_settings(board, STAGE))
-    check_label(board, STAGE, "PAYLOAD", loaded)
-    check_size(board, STAGE, "PAYLOAD", loaded)
-    board.memory.write(PAYLOAD_ADDRESS - HEADER_SIZE, loaded.container)
-    measure(board, STAGE, "payload", loaded.payload_digest, log)
-    if board.chip.secure and loaded.verified:
-        key_hash = loaded.verified.prefix.payload_hash
-        measure(board, STAGE, "payload-fw-key-hash", key_hash, log)
+    bring_in(board, STAGE, "PAYLOAD", fixed, log, PAYLOAD_ADDRESS)
     measure(board, STAGE, "separator", b"", log)
     return opal.run
 

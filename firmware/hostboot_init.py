@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.firmware import hostboot_ext
-from pefstack.firmware.load import check_label, check_size, load
+from pefstack.firmware.bring_in import bring_in
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import digests_of, measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS
@@ -17,7 +17,7 @@ from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, ContainerHeader, payload_hash_of
+from pefstack.images.container import HEADER_SIZE, payload_hash_of, sw_keys_hash_of
 
 STAGE: Final = "hostboot_init"
 _EARLIER: Final = ("sbe_immutable", "sbe_mutable", "hostboot_loader")
@@ -39,17 +39,9 @@ def run(board: Board) -> Stage:
     header = board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
     log = LogWriter.begin(board, STAGE)
     _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
-    if board.chip.secure:  # only then the header is known to be one
-        key_hash = ContainerHeader.from_prefix(header).prefix.payload_hash
-        measure(board, STAGE, "hbb-fw-key-hash", key_hash, log)
-    loaded = load(board, STAGE, "HBI", fixed)
-    check_label(board, STAGE, "HBI", loaded)
-    check_size(board, STAGE, "HBI", loaded)
-    board.memory.write(HBI_ADDRESS - HEADER_SIZE, loaded.container)
-    measure(board, STAGE, "hbi", loaded.payload_digest, log)
-    if board.chip.secure and loaded.verified:
-        key_hash = loaded.verified.prefix.payload_hash
-        measure(board, STAGE, "hbi-fw-key-hash", key_hash, log)
+    if board.chip.secure:
+        measure(board, STAGE, "hbb-fw-key-hash", sw_keys_hash_of(header), log)
+    bring_in(board, STAGE, "HBI", fixed, log, HBI_ADDRESS)
     return hostboot_ext.run
 
 

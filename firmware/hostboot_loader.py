@@ -25,7 +25,7 @@ def run(board: Board) -> Stage:
     check_label(board, STAGE, "HBB", loaded)
     _check_one_key(board, loaded)
     container = loaded.container
-    if not board.chip.secure:  # so that later code measures the true content (1.5)
+    if loaded.verified is None:  # so that later code measures the true content (1.5)
         header = with_payload_hash(container[:HEADER_SIZE], loaded.payload_digest)
         board.memory.write(HBB_ADDRESS - HEADER_SIZE, header)
     else:

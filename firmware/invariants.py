@@ -11,6 +11,8 @@ from typing import Final
 
 from pefstack.hw.journal import Event
 
+_ANSWERS: Final = ("extend", "boot-failure", "tpm-lost")  # what follows a measure
+
 Invariant = Callable[[Sequence[Event]], Event | None]
 
 # code that is handed over to -> subject under which it must have been measured
@@ -21,22 +23,48 @@ _MEASURED_AS: Final = {
     "HBI": "hbi",
     "PAYLOAD": "payload",
 }
-# figure 7A: who extends what into the boot policy's PCR, in this order
-_POLICY_ORDER: Final = (
-    ("sbe_immutable", "hw-key-hash"),
-    ("sbe_immutable", "secure-jumper"),
-    ("sbe_immutable", "sb-verification"),
-    ("hostboot_ext", "policy-separator"),
-    ("opal", "pef-enable"),
-)
+# who extends what into the boot policy's PCR, in this order: figure 7A, and POWER10
+_POLICY_ORDER: Final = {
+    "patent": (
+        ("sbe_immutable", "hw-key-hash"),
+        ("sbe_immutable", "secure-jumper"),
+        ("sbe_immutable", "sb-verification"),
+        ("hostboot_ext", "policy-separator"),
+        ("opal", "pef-enable"),
+    ),
+    "p10": (
+        ("sbe_immutable", "hw-key-hash"),
+        ("sbe_immutable", "security-state"),
+        ("sbe_immutable", "sb-verification"),
+        ("sbe_mutable", "separator"),
+        ("hostboot_ext", "separator"),
+        ("opal", "separator"),
+    ),
+}
+# hand-overs that nobody verifies, because the real machine does not
+_UNVERIFIED: Final = {"patent": (), "p10": ("SBE_FW",)}
+# stages whose rejections only get recorded, by the machine's policy
+_RECORDING: Final = {
+    "fail-closed": (),
+    "record": ("sbe_immutable", "sbe_mutable"),
+    "record-only": (
+        "sbe_immutable",
+        "sbe_mutable",
+        "hostboot_loader",
+        "hostboot_init",
+        "hostboot_ext",
+    ),
+}
 
 
 def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
-    """No code is handed over to before it was measured."""
+    """No code is handed over to before it was measured, while there is a TPM."""
     measured: set[str | int] = set()
     for event in events:
         if event.kind == "measure":
             measured.add(event.detail["what"])
+        if event.kind == "tpm-lost":
+            return None
         if event.kind == "hand-over":
             code = str(event.detail["code"])
             if _MEASURED_AS[code] not in measured:
@@ -49,20 +77,28 @@ def verified_before_it_runs(events: Sequence[Event]) -> Event | None:
     if _security_off(events):
         return None
     verified: set[tuple[str, str | int]] = set()
+    exempt = _UNVERIFIED[_setting(events, "profile", "patent")]
     for event in events:
         if event.kind == "verify":
             verified.add((event.source, event.detail["code"]))
         checked = (event.source, event.detail.get("code", "")) in verified
-        if event.kind == "hand-over" and not checked:
+        if event.kind != "hand-over" or event.detail["code"] in exempt:
+            continue
+        if not checked:
             return event
     return None
 
 
 def rejected_code_never_runs(events: Sequence[Event]) -> Event | None:
-    """With security on, a stage that rejected anything hands over to nobody."""
+    """With security on, a stage that rejected anything hands over to nobody.
+
+    Where the machine's policy has a stage record only, that is no offence.
+    """
     if _security_off(events):
         return None
+    recording = _RECORDING[_setting(events, "policy", "fail-closed")]
     rejecting = {e.source for e in _of(events, "verify") if not e.detail["good"]}
+    rejecting -= set(recording)
     for event in _of(events, "hand-over"):
         if event.source in rejecting:
             return event
@@ -93,11 +129,11 @@ def stages_start_when_handed_over(events: Sequence[Event]) -> Event | None:
 
 
 def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
-    """The boot policy's PCR gets its extends in the order of figure 7A, and no others.
+    """The boot policy's PCR gets its profile's extends in their order, and no others.
 
     A machine's own further values may stand between them.
     """
-    order = iter(_POLICY_ORDER)
+    order = iter(_POLICY_ORDER[_setting(events, "profile", "patent")])
     for event in _policy_measures(events):
         if str(event.detail["what"]).startswith("further-"):
             continue
@@ -108,9 +144,12 @@ def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
 
 def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
     """A boot that ends well made all extends of the policy, the PEF record included."""
+    needed = set(_POLICY_ORDER[_setting(events, "profile", "patent")])
+    if any(_of(events, "tpm-lost")):
+        return None
     done = {(e.source, e.detail["what"]) for e in _policy_measures(events)}
     for event in _of(events, "boot-complete"):
-        if not set(_POLICY_ORDER) <= done:
+        if not needed <= done:
             return event
     return None
 
@@ -121,7 +160,7 @@ def extends_are_announced(events: Sequence[Event]) -> Event | None:
     for event in events:
         if event.kind == "extend" and not _same(announced, event):
             return event
-        if announced is not None and event.kind not in ("extend", "boot-failure"):
+        if announced is not None and event.kind not in _ANSWERS:
             return announced
         announced = event if event.kind == "measure" else None
     return announced
@@ -129,7 +168,7 @@ def extends_are_announced(events: Sequence[Event]) -> Event | None:
 
 def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
     """The jumper's and the PEF's record say what the machine was switched on with."""
-    settings = {"secure-jumper": "smd", "pef-enable": "pef"}
+    settings = {"secure-jumper": "smd", "security-state": "smd", "pef-enable": "pef"}
     power_on = next(_of(events, "power-on"), None)
     for event in _of(events, "measure"):
         setting = settings.get(str(event.detail["what"]))
@@ -141,9 +180,11 @@ def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
 
 
 def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
-    """The TPM is started once, before the first extend."""
+    """The TPM is started once, before the first extend, unless it was given up."""
     started = 0
     for event in events:
+        if event.kind == "tpm-lost":
+            return None
         if event.source == "tpm" and event.kind == "startup":
             started += 1
         if started != 1 and event.kind in ("extend", "hand-over"):
@@ -174,6 +215,12 @@ def broken_invariants(events: Iterable[Event]) -> dict[str, Event]:
 
 def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
     return (event for event in events if event.kind == kind)
+
+
+def _setting(events: Iterable[Event], name: str, default: str) -> str:
+    """What the machine was switched on with."""
+    values = [str(e.detail.get(name, default)) for e in _of(events, "power-on")]
+    return values[0] if values else default
 
 
 def _security_off(events: Iterable[Event]) -> bool:

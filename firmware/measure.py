@@ -78,7 +78,8 @@ def tpm(
     except DeviceError as refused:
         steps = profile_of(board.spec.measure).table.tpm_steps
         if steps:
-            lose_tpm(board, stage, steps.get(step, 0), str(refused))
+            code = steps.get(step, 0) if stage.startswith("sbe_") else 0
+            lose_tpm(board, stage, code, str(refused))
             return None
         reason = f"the TPM refused a command: {refused}"
         raise BootFailure(stage, Refusal.TPM_REFUSED, reason, _MEND) from refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pefstack.firmware.stage import BootFailure, Refusal
@@ -9,6 +10,7 @@ from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE, announced_payload_size
 from pefstack.images.ecc import data_size, raw_size
 from pefstack.images.errors import FormatError
+from pefstack.images.ffs import FfsTable
 from pefstack.images.ffs_find import find_table
 
 MAX_PARTITION_SIZE: Final = 256 << 20
@@ -31,12 +33,7 @@ class Partition(NamedTuple):
 
 def partition(board: Board, stage: str, name: str) -> Partition:
     """The partition by the table of the flash as it is now."""
-    try:
-        _, table = find_table(board.flash.read, board.flash.size)
-    except FormatError as broken:
-        mend = "write a partition table; `pef inspect` shows what is there"
-        refusal = Refusal.PARTITION_TABLE
-        raise BootFailure(stage, refusal, str(broken), mend) from broken
+    table = _table(board, stage)
     for entry in table.entries:
         if entry.name == name:
             return Partition(name, *table.extent(name), entry.has_ecc)
@@ -47,6 +44,12 @@ def partition(board: Board, stage: str, name: str) -> Partition:
         f"found no partition {name} among {there}",
         f"add {name} to the flash image",
     )
+
+
+def present(board: Board, stage: str, names: Sequence[str]) -> list[str]:
+    """Those of the partitions that the flash has, in the order of the names."""
+    there = {entry.name for entry in _table(board, stage).entries}
+    return [name for name in names if name in there]
 
 
 def read_container(board: Board, stage: str, place: Partition) -> memoryview:
@@ -65,6 +68,15 @@ def read_container(board: Board, stage: str, place: Partition) -> memoryview:
     announced = announced_payload_size(_peek(board, place, HEADER_SIZE))
     size = room if announced is None else min(room, HEADER_SIZE + announced)
     return _read(board, stage, place, size)
+
+
+def _table(board: Board, stage: str) -> FfsTable:
+    try:
+        return find_table(board.flash.read, board.flash.size)[1]
+    except FormatError as broken:
+        mend = "write a partition table; `pef inspect` shows what is there"
+        refusal = Refusal.PARTITION_TABLE
+        raise BootFailure(stage, refusal, str(broken), mend) from broken
 
 
 def _peek(board: Board, place: Partition, size: int) -> bytes | memoryview:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pefstack.firmware.profile_common import hostboot_partitions, opal_partitions
 from pefstack.firmware.profile_row import POLICY, SEPARATED, ProfileTable, Row
 from pefstack.images.event_log import (
     EV_COMPACT_HASH,
@@ -49,11 +50,13 @@ _ROWS: Final[tuple[Row, ...]] = (
     ("hostboot_ext", "node-id", 4, _HASH, b"Node id\0"),
     ("hostboot_ext", "node-id", 5, _HASH, b"Node id\0"),
     ("hostboot_ext", "tpm-required", 1, _FLAGS, b"TPM Required\0"),
+    *hostboot_partitions(),
     ("hostboot_ext", "policy-separator", POLICY, EV_SEPARATOR, SEPARATOR_EVENT),
     ("hostboot_ext", "payload", 4, _HASH, b"PAYLOAD\0"),
     ("hostboot_ext", "payload-fw-key-hash", 5, _HASH, b"PAYLOAD FW KEY HASH\0"),
     ("hostboot_ext", "separator", SEPARATED, EV_SEPARATOR, SEPARATOR_EVENT),
     ("opal", "pef-enable", POLICY, _HASH, b"PEF ENABLE\0"),
+    *opal_partitions(),
     ("opal", "separator", SEPARATED, EV_SEPARATOR, SEPARATOR_EVENT),
 )
 

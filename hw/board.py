@@ -13,6 +13,7 @@ from pefstack.hw.journal import Journal
 from pefstack.hw.memory import Memory
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.faulty import FaultyTpm
 
 if TYPE_CHECKING:
     from pefstack.hw.machine import MachineSpec
@@ -32,7 +33,7 @@ class Board:
     measurement_seeprom: Seeprom
     flash: Flash
     memory: Memory
-    tpm: Tpm
+    tpm: Tpm | FaultyTpm
 
     def fork(self) -> Board:
         """The same machine at the same moment, with a future of its own."""

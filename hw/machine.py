@@ -17,6 +17,7 @@ from pefstack.hw.memory import Memory
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm.codes import BANK_NAME
 from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.faulty import FaultyTpm
 
 ALGORITHM_BY_NAME: Final = {name: algorithm for algorithm, name in BANK_NAME.items()}
 MEMORY_SIZE: Final = 4 << 30
@@ -61,14 +62,20 @@ class FusesSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TpmSpec:
-    """The TPM: everything random in it follows from ``seed``."""
+    """The TPM: everything random in it follows from ``seed``.
+
+    ``dies_at`` is a fault: the number of the command, from 1, at which it loses its
+    power for good; 0 is a healthy one.
+    """
 
     seed: str = "pefstack"
     banks: tuple[str, ...] = ("sha1", "sha256", "sha384")
     allocated: tuple[str, ...] = ("sha256",)
     required: bool = True
+    dies_at: int = 0
 
     def __post_init__(self) -> None:
+        check_range("dies-at", self.dies_at, 0xFFFF)
         _check_banks("banks", self.banks, tuple(ALGORITHM_BY_NAME))
         _check_banks("allocated", self.allocated, self.banks)
 
@@ -143,7 +150,7 @@ class MachineSpec:
         """Wire the devices into a board that is switched off."""
         journal = Journal()
         clock = Clock()
-        chip, tpm = self.chip, self.tpm
+        chip = self.chip
         return Board(
             name=name,
             spec=self,
@@ -164,14 +171,19 @@ class MachineSpec:
             measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
             flash=Flash(flash, journal),
             memory=Memory(MEMORY_SIZE),
-            tpm=Tpm(
-                Entropy(tpm.seed, "tpm"),
-                clock,
-                journal,
-                banks=tuple(ALGORITHM_BY_NAME[name] for name in tpm.banks),
-                allocated=tuple(ALGORITHM_BY_NAME[name] for name in tpm.allocated),
-            ),
+            tpm=_tpm(self.tpm, clock, journal),
         )
+
+
+def _tpm(spec: TpmSpec, clock: Clock, journal: Journal) -> Tpm | FaultyTpm:
+    tpm = Tpm(
+        Entropy(spec.seed, "tpm"),
+        clock,
+        journal,
+        banks=tuple(ALGORITHM_BY_NAME[name] for name in spec.banks),
+        allocated=tuple(ALGORITHM_BY_NAME[name] for name in spec.allocated),
+    )
+    return FaultyTpm(tpm, spec.dies_at) if spec.dies_at else tpm
 
 
 def _check_banks(key: str, names: tuple[str, ...], there: tuple[str, ...]) -> None:

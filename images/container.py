@@ -30,6 +30,7 @@ PART_SIZE: Final = 98  # prefix header and software header, without ECIDs
 ECID_SIZE: Final = 16
 HW_KEY_COUNT: Final = 3
 _SW_KEY_COUNT_OFFSET: Final = 450
+_SW_KEYS_HASH_OFFSET: Final = 459
 _PAYLOAD_SIZE_OFFSET: Final = 25  # in the software header
 _PAYLOAD_HASH_OFFSET: Final = 33
 
@@ -288,3 +289,8 @@ def _software_offset(header: Buffer) -> int:
 def component_id(label: str) -> bytes:
     """The label as the header holds it: ASCII, cut and zero-padded to 8 bytes."""
     return label.encode("ascii", "replace")[:8].ljust(8, b"\0")
+
+
+def sw_keys_hash_of(header: Buffer) -> bytes:
+    """The hash of the software keys that an untrusted 4096-byte header announces."""
+    return bytes(header[_SW_KEYS_HASH_OFFSET : _SW_KEYS_HASH_OFFSET + 64])

@@ -31,6 +31,8 @@ def stage_lines(events: Sequence[Event]) -> Iterator[str]:
     for event in events:
         if event.kind.startswith("ecc-"):
             yield _ecc(event)
+        if event.kind == "tpm-lost":
+            yield _tpm_lost(event)
     yield from _extends(events)
 
 
@@ -84,12 +86,18 @@ def _ending(last: Event) -> list[str]:
         return [f"-> {last.detail['to']}"]
     if last.kind == "boot-failure":
         return [paint("-> refused", "bad")]
-    return ["end of the chain"] if last.kind == "boot-complete" else []
+    return ["-> end of the chain"] if last.kind == "boot-complete" else []
 
 
 def _ecc(event: Event) -> str:
     offset, count = event.detail["offset"], event.detail["count"]
     return f"  flash  {event.kind}: {count} words, the first at 0x{offset:x}"
+
+
+def _tpm_lost(event: Event) -> str:
+    detail = event.detail
+    text = f"  TPM given up, step code 0x{detail['step']:02x}: {detail['reason']}"
+    return paint(text, "bad")
 
 
 def _extends(events: Sequence[Event]) -> Iterator[str]:
@@ -107,6 +115,6 @@ def _value(after: Sequence[Event]) -> str:
     following = after[0] if after else None
     if following is not None and following.kind == "extend":
         return f"-> {following.detail['value']}"
-    if following is not None and following.kind == "boot-failure":
+    if following is not None and following.kind in ("boot-failure", "tpm-lost"):
         return "-> refused"
     return "-> no SHA-256 bank"

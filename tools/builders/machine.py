@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pefstack.firmware.profiles import profile_of
 from pefstack.hw.machine import FusesSpec, MachineSpec
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.content import key_set
@@ -34,10 +35,11 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
     keys = key_set(image.keys)
     spec = MachineSpec.from_mapping(_with_key_hash(machine, keys))
     fuses: FusesSpec = spec.fuses
+    signed = profile_of(spec.measure).table.loader_is_signed
     return BuiltImages(
         spec=spec,
         flash=build_flash(image.flash, keys),
-        seeprom=build_seeprom(image.seeprom, keys, fuses),
+        seeprom=build_seeprom(image.seeprom, keys, fuses, signed),
         measurement_seeprom=build_measurement_seeprom(image.measurement),
     )
 

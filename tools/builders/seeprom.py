@@ -14,12 +14,17 @@ from pefstack.tools.builders.content import content, flipped
 from pefstack.tools.builders.spec import MeasurementSpec, SectionSpec, SeepromSpec
 
 
-def build_seeprom(spec: SeepromSpec, keys: KeySet, fuses: FusesSpec) -> bytes:
-    """The boot SEEPROM, signed for profile `patent`, with the fuses' settings."""
+def build_seeprom(
+    spec: SeepromSpec, keys: KeySet, fuses: FusesSpec, loader_is_signed: bool
+) -> bytes:
+    """The boot SEEPROM with the fuses' settings, signed for one profile.
+
+    ``loader_is_signed``: SBE_FW covers the verification code too.
+    """
     base = content(spec.base.content, "base")
     verification = content(spec.sb_verification.content, "sb_verification")
     hbbl = content(spec.hbbl.content, "hbbl")
-    firmware = patent_sbe_fw(base, verification)
+    firmware = patent_sbe_fw(base, verification) if loader_is_signed else padded(base)
     settings = SbSettings(
         hw_key_hash=fuses.hw_key_hash,
         minimum_secure_version=fuses.minimum_secure_version,

@@ -11,6 +11,7 @@ from typing import Final
 
 from pefstack.firmware.boot import STAGES
 from pefstack.firmware.stage import BootFailure
+from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Event
 from pefstack.tools import boot_report as report
 from pefstack.tools.cli.app import NO_BOOT, YES
@@ -166,11 +167,13 @@ def _json_result(machine: Machine, failure: BootFailure | None) -> None:
 
 
 def _pcrs(machine: Machine) -> dict[int, bytes]:
-    """None before the TPM is started, and none where it has no SHA-256 bank."""
-    started = any(event.kind == "startup" for event in machine.journal)
-    if not started or "sha256" not in machine.board.spec.tpm.allocated:
+    """None where the TPM has no SHA-256 bank yet, or does not answer."""
+    if "sha256" not in machine.board.spec.tpm.allocated:
         return {}
-    return machine.pcrs()
+    try:
+        return machine.pcrs()
+    except DeviceError:
+        return {}
 
 
 def _list(as_json: bool) -> int:
