@@ -102,6 +102,12 @@ def container_rejected(machine: Machine) -> None:
     machine.flash["HBI"].write(b"\0")
 
 
+def sbe_reported(machine: Machine) -> None:
+    """The SBE left a status byte, as it does where it only records."""
+    machine.run(until="hostboot_init")
+    machine.board.chip.put_scom(0x50182, 0x0000_6100_0000_0000)
+
+
 def table_offsets(machine: Machine) -> tuple[int, int]:
     return 0, machine.board.flash.size - 0x9000
 
@@ -162,6 +168,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.SIGNING_MODE: ("sbe_immutable", signing_mode),
     Refusal.TPM_REFUSED: ("sbe_mutable", tpm_refused),
     Refusal.CONTAINER_REJECTED: ("hostboot_init", container_rejected),
+    Refusal.SBE_REPORTED: ("hostboot_ext", sbe_reported),
     Refusal.PARTITION_TABLE: ("hostboot_loader", partition_table),
     Refusal.PARTITION_MISSING: ("hostboot_loader", partition_missing),
     Refusal.PARTITION_SIZE: ("hostboot_loader", partition_size),
