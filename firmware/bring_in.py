@@ -15,7 +15,7 @@ def bring_in(
     stage: str,
     name: str,
     settings: SbSettings,
-    log: LogWriter,
+    log: LogWriter | None,
     address: int | None = None,
 ) -> Loaded:
     """What Hostboot does with a secured partition; raises `BootFailure`.

@@ -1,65 +1,85 @@
-"""Hostboot ext HBI [782]: measure the configuration, the separator, verify OPAL [784].
+"""Hostboot ext HBI [782]: measure the configuration and bring in what is left.
 
-Extends PCR1, 4 and 5 (configuration), the boot policy's PCR with the separator [792]
-just before it verifies PAYLOAD, PCR4 and 5 (PAYLOAD), separators last. boot-chain.md
-3.3, 3.5.
+The profile's table is the programme: configuration values, partitions and separators
+come in its order. In the profile `patent` the boot policy's PCR gets the separator [792]
+just before PAYLOAD, OPAL [784], is verified. boot-chain.md 3.3 to 3.5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from pefstack.firmware import opal
 from pefstack.firmware.bring_in import bring_in
-from pefstack.firmware.further import measure_further
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
-from pefstack.firmware.memory_map import PAYLOAD_ADDRESS
+from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
 from pefstack.firmware.partitions import present
+from pefstack.firmware.profiles import Profile, further_value, profile_of
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.firmware.status import StatusByte, get_status
+from pefstack.firmware.tpm_start import start_tpm
 from pefstack.hw.board import Board
 from pefstack.hw.chip import SECURITY_SWITCH
+from pefstack.images.container import HEADER_SIZE, payload_hash_of
 from pefstack.images.rejection import describe_status
+from pefstack.images.sb_settings import SbSettings
 
 STAGE: Final = "hostboot_ext"
-# what Hostboot loads and secures where it is there, in the order of a real log (3.4)
-OTHERS: Final = (
-    "HBD",
-    "VERSION",
-    "OCC",
-    "MEMD",
-    "SBE",
-    "HBBL",
-    "HCODE",
-    "WOFDATA",
-    "HBRT",
-)
+_ADDRESSES: Final = {"PAYLOAD": PAYLOAD_ADDRESS}
 
 
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
     _lock_down(board)
-    log = LogWriter.resume(board, STAGE)
-    measure_further(board, STAGE, log)
-    _measure_configuration(board, log)
+    profile = profile_of(board.spec.measure)
+    log = _log(board, profile)
     fixed = read_settings(board, STAGE)
-    for name in present(board, STAGE, OTHERS):
-        bring_in(board, STAGE, name, fixed, log)
-    measure(board, STAGE, "policy-separator", b"", log)
-    bring_in(board, STAGE, "PAYLOAD", fixed, log, PAYLOAD_ADDRESS)
-    measure(board, STAGE, "separator", b"", log)
+    subjects = profile.subjects(STAGE)
+    there = present(board, STAGE, [what.upper() for what in subjects])
+    for what in subjects:
+        if what in _VALUES:
+            measure(board, STAGE, what, _VALUES[what](board, fixed), log)
+        elif what.startswith("further-"):
+            measure(board, STAGE, what, further_value(board.spec.measure, what), log)
+        elif what.upper() in there or what == "payload":
+            name = what.upper()
+            bring_in(board, STAGE, name, fixed, log, _ADDRESSES.get(name))
     return opal.run
 
 
-def _measure_configuration(board: Board, log: LogWriter) -> None:
-    chip = board.chip
-    switches = chip.get_scom(SECURITY_SWITCH).to_bytes(8, "big")
-    measure(board, STAGE, "security-switches", switches, log)
-    measure(board, STAGE, "pvr", chip.pvr.to_bytes(4, "big"), log)
-    measure(board, STAGE, "node-id", chip.node_id.to_bytes(8, "big"), log)
-    measure(board, STAGE, "tpm-required", bytes([board.spec.tpm.required]), log)
+def _log(board: Board, profile: Profile) -> LogWriter:
+    """The log that HBB began; on POWER9 the TPM starts here, and the log with it."""
+    if profile.table.sbe_measures:
+        return LogWriter.resume(board, STAGE)
+    start_tpm(board, STAGE)
+    return LogWriter.begin(board, STAGE)
+
+
+def _switches(board: Board, _: SbSettings) -> bytes:
+    return board.chip.get_scom(SECURITY_SWITCH).to_bytes(8, "big")
+
+
+def _in_memory(address: int) -> Callable[[Board, SbSettings], bytes]:
+    """The payload hash of a container that an earlier stage put into memory."""
+    return lambda board, _: payload_hash_of(
+        board.memory.read(address - HEADER_SIZE, HEADER_SIZE)
+    )
+
+
+_VALUES: Final[dict[str, Callable[[Board, SbSettings], bytes]]] = {
+    "security-switches": _switches,
+    "pvr": lambda board, _: board.chip.pvr.to_bytes(4, "big"),
+    "node-id": lambda board, _: board.chip.node_id.to_bytes(8, "big"),
+    "tpm-required": lambda board, _: bytes([board.spec.tpm.required]),
+    "hw-key-hash": lambda _, fixed: fixed.hw_key_hash,
+    "hbb": _in_memory(HBB_ADDRESS),
+    "hbi": _in_memory(HBI_ADDRESS),
+    "policy-separator": lambda board, _: b"",
+    "separator": lambda board, _: b"",
+}
 
 
 def _lock_down(board: Board) -> None:

@@ -37,8 +37,10 @@ def run(board: Board) -> Stage:
     """Hand over to the hostboot extended image HBI."""
     fixed = read_settings(board, STAGE)
     header = board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
-    log = LogWriter.begin(board, STAGE)
-    _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
+    log = None
+    if profile_of(board.spec.measure).table.sbe_measures:
+        log = LogWriter.begin(board, STAGE)
+        _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
     if board.chip.secure:
         measure(board, STAGE, "hbb-fw-key-hash", sw_keys_hash_of(header), log)
     bring_in(board, STAGE, "HBI", fixed, log, HBI_ADDRESS)

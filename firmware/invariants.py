@@ -11,7 +11,7 @@ from typing import Final
 
 from pefstack.hw.journal import Event
 
-_ANSWERS: Final = ("extend", "boot-failure", "tpm-lost")  # what follows a measure
+_ANSWERS: Final = ("boot-failure", "tpm-lost")  # what follows a measure
 
 Invariant = Callable[[Sequence[Event]], Event | None]
 
@@ -23,7 +23,7 @@ _MEASURED_AS: Final = {
     "HBI": "hbi",
     "PAYLOAD": "payload",
 }
-# who extends what into the boot policy's PCR, in this order: figure 7A, and POWER10
+# who extends what into the boot policy's PCR, in this order: figure 7A, real machines
 _POLICY_ORDER: Final = {
     "patent": (
         ("sbe_immutable", "hw-key-hash"),
@@ -40,9 +40,14 @@ _POLICY_ORDER: Final = {
         ("hostboot_ext", "separator"),
         ("opal", "separator"),
     ),
+    "p9": (
+        ("hostboot_ext", "node-id"),
+        ("hostboot_ext", "separator"),
+        ("opal", "separator"),
+    ),
 }
 # hand-overs that nobody verifies, because the real machine does not
-_UNVERIFIED: Final = {"patent": (), "p10": ("SBE_FW",)}
+_UNVERIFIED: Final = {"patent": (), "p10": ("SBE_FW",), "p9": ("SBE_FW", "HBBL")}
 # stages whose rejections only get recorded, by the machine's policy
 _RECORDING: Final = {
     "fail-closed": (),
@@ -58,7 +63,12 @@ _RECORDING: Final = {
 
 
 def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
-    """No code is handed over to before it was measured, while there is a TPM."""
+    """No code is handed over to before it was measured, while there is a TPM.
+
+    POWER9 machines measure late: there HBI measures what ran before it.
+    """
+    if _setting(events, "profile", "patent") == "p9":
+        return None
     measured: set[str | int] = set()
     for event in events:
         if event.kind == "measure":
@@ -155,15 +165,21 @@ def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
 
 
 def extends_are_announced(events: Sequence[Event]) -> Event | None:
-    """The TPM extends what a stage announced just before, and everything announced."""
-    announced: Event | None = None
+    """The TPM extends what a stage announced just before, and everything announced.
+
+    One announcement may be for several banks: each gets its own extend.
+    """
+    open_banks: dict[str, Event] = {}
     for event in events:
-        if event.kind == "extend" and not _same(announced, event):
-            return event
-        if announced is not None and event.kind not in _ANSWERS:
-            return announced
-        announced = event if event.kind == "measure" else None
-    return announced
+        if event.kind == "extend":
+            announced = open_banks.pop(_bank_key(event), None)
+            if announced is None or not _same(announced, event):
+                return event
+            continue
+        if open_banks and event.kind not in _ANSWERS:
+            return next(iter(open_banks.values()))
+        open_banks = _announced_banks(event) if event.kind == "measure" else {}
+    return next(iter(open_banks.values()), None)
 
 
 def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
@@ -187,7 +203,7 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
             return None
         if event.source == "tpm" and event.kind == "startup":
             started += 1
-        if started != 1 and event.kind in ("extend", "hand-over"):
+        if started != 1 and event.kind == "extend":
             return event
     return None
 
@@ -232,7 +248,15 @@ def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:
     return (e for e in _of(events, "measure") if e.detail["pcr"] in policy)
 
 
-def _same(announced: Event | None, extend: Event) -> bool:
-    if announced is None:
-        return False
-    return all(announced.detail[key] == extend.detail[key] for key in ("pcr", "digest"))
+def _bank_key(extend: Event) -> str:
+    bank = extend.detail["bank"]
+    return "digest" if bank == "sha256" else f"digest_{bank}"
+
+
+def _announced_banks(measure: Event) -> dict[str, Event]:
+    return {key: measure for key in measure.detail if key.startswith("digest")}
+
+
+def _same(announced: Event, extend: Event) -> bool:
+    right_digest = announced.detail[_bank_key(extend)] == extend.detail["digest"]
+    return right_digest and announced.detail["pcr"] == extend.detail["pcr"]

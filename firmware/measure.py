@@ -11,7 +11,7 @@ from pefstack.firmware.status import lose_tpm, tpm_is_lost
 from pefstack.hw.board import Board
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.tpm import client
-from pefstack.hw.tpm.codes import DIGEST_SIZE
+from pefstack.hw.tpm.codes import BANK_NAME, DIGEST_SIZE, TpmAlgId
 from pefstack.images.event_log import EV_SEPARATOR
 from pefstack.images.event_log_build import fit, separator_digest
 
@@ -37,7 +37,7 @@ def measure(
             pcr=each.pcr,
             what=what,
             text=text_of(each),
-            digest=digests[each.banks[0]].hex(),
+            **_readable(digests),
         )
         command = client.pcr_extend(each.pcr, digests)
         answer = tpm(board, stage, command, (what, each.pcr))
@@ -53,6 +53,16 @@ def digests_of(extend: Extend, data: bytes) -> Digests:
     if extend.event_type == EV_SEPARATOR:
         return {bank: separator_digest(bank) for bank in extend.banks}
     return {bank: fit(data, DIGEST_SIZE[bank]) for bank in extend.banks}
+
+
+def _readable(digests: Digests) -> dict[str, str]:
+    """For the journal: ``digest`` of the SHA-256 bank, others with the bank's name."""
+    return {
+        "digest"
+        if bank == TpmAlgId.SHA256
+        else f"digest_{BANK_NAME[bank]}": value.hex()
+        for bank, value in digests.items()
+    }
 
 
 def text_of(extend: Extend) -> str:

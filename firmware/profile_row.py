@@ -19,9 +19,14 @@ class ProfileTable:
     ``loader_is_signed``: SBE_FW covers `.sb_verification` too, and the immutable code
     checks it before it hands over. ``tpm_steps``: subject and PCR -> the step code that
     the SBE leaves when the TPM fails there; with none, a failing TPM ends the boot.
+    ``sbe_measures``: the SBE verifies and measures, its settings are in the SEEPROM;
+    else (POWER9) Hostboot does, and the key hash stands in the HBBL area.
+    ``separator_banks``: stages that log a separator's banks in an order of their own.
     """
 
     rows: tuple[Row, ...]
     banks: tuple[int, ...]
     loader_is_signed: bool
     tpm_steps: dict[tuple[str, int], int] = field(default_factory=dict)
+    sbe_measures: bool = True
+    separator_banks: dict[str, tuple[int, ...]] = field(default_factory=dict)

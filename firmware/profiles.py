@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from pefstack.firmware.profile_p9 import P9
 from pefstack.firmware.profile_p10 import P10
 from pefstack.firmware.profile_patent import PATENT
 from pefstack.firmware.profile_row import POLICY, SEPARATED, ProfileTable
 from pefstack.hw.machine import MeasureSpec
 from pefstack.hw.mapping import SettingError
-from pefstack.images.event_log import EV_COMPACT_HASH
+from pefstack.images.event_log import EV_COMPACT_HASH, EV_SEPARATOR
 
 POLICY_PCR: Final = 6
-PROFILES: Final[dict[str, ProfileTable]] = {"patent": PATENT, "p10": P10}
+PROFILES: Final[dict[str, ProfileTable]] = {"patent": PATENT, "p10": P10, "p9": P9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,10 @@ class Profile:
     table: ProfileTable
     extends: tuple[Extend, ...]
     by_subject: dict[tuple[str, str], tuple[Extend, ...]]
+
+    def subjects(self, stage: str) -> tuple[str, ...]:
+        """What a stage measures, each once, in the order of the table."""
+        return tuple(dict.fromkeys(each.what for each in self.of_stage(stage)))
 
     def of_stage(self, stage: str) -> tuple[Extend, ...]:
         """The extends of one stage."""
@@ -73,9 +78,9 @@ def profile_of(measure: MeasureSpec) -> Profile:
     )
 
 
-def further_what(number: int) -> str:
-    """The subject of a machine's further value."""
-    return f"further-{number}"
+def further_value(measure: MeasureSpec, what: str) -> bytes:
+    """The value of the further subject ``further-N``."""
+    return measure.further[int(what.removeprefix("further-"))].value
 
 
 def _expanded(measure: MeasureSpec, table: ProfileTable) -> Iterable[Extend]:
@@ -85,6 +90,9 @@ def _expanded(measure: MeasureSpec, table: ProfileTable) -> Iterable[Extend]:
         if stage != previous:
             yield from _further(measure, table, stage)
         previous = stage
+        banks = table.banks
+        if event_type == EV_SEPARATOR:
+            banks = table.separator_banks.get(stage, banks)
         for pcr in _pcrs(place, measure.pcr):
             yield Extend(
                 stage=stage,
@@ -92,7 +100,7 @@ def _expanded(measure: MeasureSpec, table: ProfileTable) -> Iterable[Extend]:
                 pcr=pcr,
                 event_type=event_type,
                 text=text,
-                banks=table.banks,
+                banks=banks,
             )
 
 
@@ -107,7 +115,7 @@ def _further(measure: MeasureSpec, table: ProfileTable, stage: str) -> Iterable[
         if each.stage == stage:
             yield Extend(
                 stage=stage,
-                what=further_what(number),
+                what=f"further-{number}",
                 pcr=measure.pcr,
                 event_type=EV_COMPACT_HASH,
                 text=each.text.encode() + b"\0",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE
 from pefstack.images.errors import FormatError
+from pefstack.images.hbbl_area import hw_key_hash_of
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import NAME, XipImage
 
@@ -50,8 +52,20 @@ def settings(board: Board, stage: str, image: XipImage) -> SbSettings:
 
 
 def read_settings(board: Board, stage: str) -> SbSettings:
-    """The same, for a stage that needs nothing else of the SEEPROM."""
-    return settings(board, stage, boot_seeprom(board, stage))
+    """The same, for a stage that needs nothing else of the SEEPROM.
+
+    On POWER9 the key hash at the end of the HBBL area takes their place; it knows no
+    minimum version.
+    """
+    image = boot_seeprom(board, stage)
+    if profile_of(board.spec.measure).table.sbe_measures:
+        return settings(board, stage, image)
+    try:
+        found = SbSettings(hw_key_hash=hw_key_hash_of(section(image, stage, ".hbbl")))
+    except FormatError as broken:
+        raise _broken(stage, broken) from broken
+    _confirm(board, stage, found)
+    return found
 
 
 def measurement_version(board: Board, stage: str) -> bytes:
@@ -73,7 +87,7 @@ def _confirm(board: Board, stage: str, found: SbSettings) -> None:
             raise BootFailure(
                 stage,
                 Refusal.SETTINGS_DIFFER,
-                f".sb_settings {name}: found {_text(there)}, fused {_text(fused)}",
+                f"{name}: found {_text(there)}, fused {_text(fused)}",
                 "build the SEEPROM for this machine's fuses",
             )
     if found.signing_mode != SIGNING_MODE_V1:

@@ -27,6 +27,8 @@ COLD_BOOT_COMPLETE: Final = 0x04  # in byte 1 of the state: completion stage
 def run(board: Board) -> Stage:
     """Measure the root of trust, then hand over to the verified mutable loader."""
     image = boot_seeprom(board, STAGE)
+    if not profile_of(board.spec.measure).table.sbe_measures:
+        return sbe_mutable.run  # POWER9: the magic is all that is looked at
     fixed = settings(board, STAGE, image)
     version = measurement_version(board, STAGE)
     start_tpm(board, STAGE)

@@ -12,6 +12,7 @@ from typing import Final
 
 from pefstack.firmware import hostboot_loader
 from pefstack.firmware.measure import measure
+from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import (
     boot_seeprom,
     container_header,
@@ -31,6 +32,8 @@ STAGE: Final = "sbe_mutable"
 def run(board: Board) -> Stage:
     """Verify and measure what comes next, then hand over to the hostboot loader."""
     image = boot_seeprom(board, STAGE)
+    if not profile_of(board.spec.measure).table.sbe_measures:
+        return hostboot_loader.run  # POWER9: nobody verifies HBBL
     fixed = settings(board, STAGE, image)
     _decide_secure_mode(board)
     secure = board.chip.secure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.firmware.measure import tpm
+from pefstack.firmware.profiles import profile_of
 from pefstack.hw.board import Board
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
@@ -17,12 +18,13 @@ WANTED: Final[dict[int, tuple[int, ...]]] = {
 
 
 def start_tpm(board: Board, stage: str) -> None:
-    """Startup(CLEAR); when the allocation is not SHA-256 alone, ask for that.
+    """Startup(CLEAR); the SBE asks for SHA-256 alone where the allocation is another.
 
     The answer of GetCapability is compared as a whole. A new allocation is in force
     from the TPM's next reset on; the SBE goes on without one.
     """
-    if tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0)) is None:
+    started = tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0))
+    if started is None or not profile_of(board.spec.measure).table.sbe_measures:
         return
     question = client.get_capability(TpmCap.PCRS, 0, 64)
     body = tpm(board, stage, question, ("detect", 0))

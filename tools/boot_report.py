@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 from pefstack.hw.journal import Event
@@ -112,9 +113,11 @@ def _extends(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _value(after: Sequence[Event]) -> str:
+    """The new value in the SHA-256 bank, among the extends that follow at once."""
     following = after[0] if after else None
-    if following is not None and following.kind == "extend":
-        return f"-> {following.detail['value']}"
+    for event in takewhile(lambda event: event.kind == "extend", after):
+        if event.detail["bank"] == "sha256":
+            return f"-> {event.detail['value']}"
     if following is not None and following.kind in ("boot-failure", "tpm-lost"):
         return "-> refused"
     return "-> no SHA-256 bank"

@@ -35,11 +35,11 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
     keys = key_set(image.keys)
     spec = MachineSpec.from_mapping(_with_key_hash(machine, keys))
     fuses: FusesSpec = spec.fuses
-    signed = profile_of(spec.measure).table.loader_is_signed
+    table = profile_of(spec.measure).table
     return BuiltImages(
         spec=spec,
         flash=build_flash(image.flash, keys),
-        seeprom=build_seeprom(image.seeprom, keys, fuses, signed),
+        seeprom=build_seeprom(image.seeprom, keys, fuses, table),
         measurement_seeprom=build_measurement_seeprom(image.measurement),
     )
 

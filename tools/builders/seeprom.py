@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
+from pefstack.firmware.profile_row import ProfileTable
 from pefstack.hw.machine import FusesSpec
+from pefstack.images.hbbl_area import build_area
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.sbe_payload import padded, patent_sbe_fw
 from pefstack.images.signing import KeySet
 from pefstack.images.xip_build import build_image
 from pefstack.tools.builders.container import signed_header
 from pefstack.tools.builders.content import content, flipped
-from pefstack.tools.builders.spec import MeasurementSpec, SectionSpec, SeepromSpec
+from pefstack.tools.builders.spec import (
+    ContentSpec,
+    MeasurementSpec,
+    SectionSpec,
+    SeepromSpec,
+)
+
+ROM_CODE_SIZE: Final = 0x1000
 
 
 def build_seeprom(
-    spec: SeepromSpec, keys: KeySet, fuses: FusesSpec, loader_is_signed: bool
+    spec: SeepromSpec, keys: KeySet, fuses: FusesSpec, table: ProfileTable
 ) -> bytes:
-    """The boot SEEPROM with the fuses' settings, signed for one profile.
-
-    ``loader_is_signed``: SBE_FW covers the verification code too.
-    """
+    """The boot SEEPROM of a machine with these fuses, for one profile."""
+    if not table.sbe_measures:
+        return _power9(spec, fuses)
     base = content(spec.base.content, "base")
     verification = content(spec.sb_verification.content, "sb_verification")
     hbbl = content(spec.hbbl.content, "hbbl")
-    firmware = patent_sbe_fw(base, verification) if loader_is_signed else padded(base)
+    signed = table.loader_is_signed
+    firmware = patent_sbe_fw(base, verification) if signed else padded(base)
     settings = SbSettings(
         hw_key_hash=fuses.hw_key_hash,
         minimum_secure_version=fuses.minimum_secure_version,
@@ -40,6 +50,20 @@ def build_seeprom(
             ".sb_verification": flipped(
                 verification, spec.sb_verification.flip, "sb_verification"
             ),
+        }
+    ).to_bytes()
+
+
+def _power9(spec: SeepromSpec, fuses: FusesSpec) -> bytes:
+    """Nothing is signed; ROM code and key hash lie in the HBBL area."""
+    base = content(spec.base.content, "base")
+    hbbl = content(spec.hbbl.content, "hbbl")
+    rom_code = content(ContentSpec(fill=ROM_CODE_SIZE), "rom")
+    area = build_area(hbbl, rom_code, fuses.hw_key_hash)
+    return build_image(
+        {
+            ".base": flipped(base, spec.base.flip, "base"),
+            ".hbbl": flipped(area, spec.hbbl.flip, "hbbl"),
         }
     ).to_bytes()
 
