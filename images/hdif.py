@@ -59,8 +59,8 @@ class HdifHeader:
     def from_prefix(cls, raw: Buffer) -> tuple[HdifHeader, int]:
         """The header at the start of ``raw``, and its size.
 
-        Raises `FormatError` for another magic, and for sizes that do not agree with each
-        other (not with the length of ``raw``).
+        Raises `FormatError` for another magic, and for sizes that do not agree with
+        each other (not with the length of ``raw``).
         """
         magic = bytes(raw[: len(MAGIC)])
         if magic != MAGIC:
@@ -111,17 +111,17 @@ def read_pointers(raw: Buffer, header: HdifHeader) -> tuple[HdifPointer, ...]:
     Raises `FormatError` if ``raw`` ends before the structure does, and for a part that
     touches the header or leaves the structure.
     """
-    if header.total_size > len(raw):
-        found = f"0x{len(raw):x} bytes"
-        right = f"0x{header.total_size:x} bytes"
-        raise FormatError(NAME, "total_size", TOTAL_SIZE_OFFSET, found, right)
+    total = header.total_size
+    if total > len(raw):
+        limit = f"at most 0x{len(raw):x}, where the bytes end"
+        raise FormatError(NAME, "total_size", TOTAL_SIZE_OFFSET, f"0x{total:x}", limit)
     at = header.pointer_offset
     end = at + header.pointer_count * _POINTER.size
     rows = _POINTER.iter_unpack(memoryview(raw)[at:end])
-    found = tuple(HdifPointer(offset=offset, size=size) for offset, size in rows)
-    for number, part in enumerate(found):
-        _check_pointer(part, header.total_size, at + number * _POINTER.size)
-    return found
+    parts = tuple(HdifPointer(offset=offset, size=size) for offset, size in rows)
+    for number, part in enumerate(parts):
+        _check_pointer(part, total, at + number * _POINTER.size)
+    return parts
 
 
 def read_array(raw: Buffer, part: HdifPointer, entry_size: int) -> HdifArray:
@@ -163,10 +163,10 @@ def array_header(count: int, entry_size: int) -> bytes:
 def join(
     eye_catcher: bytes, *, instance: int, version: int, parts: tuple[bytes, ...]
 ) -> bytes:
-    """A structure of these parts, each at a multiple of 16 or where the last one ends.
+    """A structure of these parts, back to back behind header and pointers.
 
-    The header and its pointers are filled to a multiple of 16, nothing else is. Raises
-    `FormatError` for values that do not fit and for a structure of impossible size.
+    Only the pointers are filled to a multiple of 16 bytes. Raises `FormatError` for
+    values that do not fit and for a structure of impossible size.
     """
     table_end = HEADER_SIZE + len(parts) * _POINTER.size
     at = -(-table_end // 16) * 16

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
-from typing import Final
+from typing import Any, Final
 
 from pefstack.images.codec import Buffer
 from pefstack.images.errors import FormatError
@@ -144,44 +145,69 @@ def _check_header(header: HdifHeader) -> None:
         raise FormatError(NAME, "child_count", CHILD_COUNT_OFFSET, found, "0x0")
 
 
+def srtm_log_ranges(raw: Buffer) -> tuple[range, ...]:
+    """Where in ``raw`` the log buffer of each TPM is: there OPAL appends, in place.
+
+    Empty for a TPM without a log. Errors as `TpmRel.from_prefix`, but for those of the
+    parts behind the first.
+    """
+    header, _ = HdifHeader.from_prefix(raw)
+    _check_header(header)
+    whole = memoryview(raw)[: header.total_size]
+    tpms, *_ = read_pointers(whole, header)
+    return tuple(srtm for _, srtm, _ in _entries(whole, tpms))
+
+
 def _tpms(raw: memoryview, part: HdifPointer) -> tuple[NodeTpm, ...]:
+    found = []
+    for numbers, srtm, drtm in _entries(raw, part):
+        chip_id, drawer_id, localities, status, flags, reserved = numbers
+        tpm = NodeTpm(
+            chip_id=chip_id,
+            drawer_id=drawer_id,
+            localities=localities,
+            status=status,
+            flags=flags,
+            reserved=reserved,
+            srtm_log=bytes(raw[srtm.start : srtm.stop]),
+            drtm_log=bytes(raw[drtm.start : drtm.stop]),
+        )
+        found.append(tpm)
+    return tuple(found)
+
+
+def _entries(
+    raw: memoryview, part: HdifPointer
+) -> Iterator[tuple[list[Any], range, range]]:
+    """All but the logs of each entry, and where its two logs are."""
     array = read_array(raw, part, _TPM.size)
     _check_count(array.count, MAX_TPM_COUNT, part.offset + 4)
-    places = range(array.first, array.end, _TPM.size)
-    return tuple(_tpm(raw, at, array.end, part.end) for at in places)
+    for at in range(array.first, array.end, _TPM.size):
+        *numbers, srtm_offset, srtm_size, drtm_offset, drtm_size = _TPM.unpack_from(
+            raw, at
+        )
+        free = range(array.end, part.end)
+        srtm = _log("srtm_log", at, _SRTM_FIELD, (srtm_offset, srtm_size), free)
+        drtm = _log("drtm_log", at, _DRTM_FIELD, (drtm_offset, drtm_size), free)
+        yield numbers, srtm, drtm
 
 
-def _tpm(raw: memoryview, at: int, start: int, end: int) -> NodeTpm:
-    """The entry at ``at``, whose logs are between ``start`` and ``end``."""
-    chip, drawer, localities, status, flags, reserved, *logs = _TPM.unpack_from(raw, at)
-    srtm = _log_range("srtm_log", at, _SRTM_FIELD, logs[:2], start, end)
-    drtm = _log_range("drtm_log", at, _DRTM_FIELD, logs[2:], start, end)
-    return NodeTpm(
-        chip_id=chip,
-        drawer_id=drawer,
-        localities=localities,
-        status=status,
-        flags=flags,
-        reserved=reserved,
-        srtm_log=bytes(raw[srtm]),
-        drtm_log=bytes(raw[drtm]),
-    )
-
-
-def _log_range(
-    field: str, at: int, place: int, numbers: list[int], start: int, end: int
-) -> slice:
+def _log(
+    field: str, at: int, place: int, numbers: tuple[int, int], free: range
+) -> range:
     """Where a log is; its offset counts from the entry at ``at``."""
     offset, size = numbers
     if size > MAX_LOG_SIZE:
         limit = f"at most 0x{MAX_LOG_SIZE:x}"
         raise FormatError(NAME, f"{field}_size", at + place + 4, f"0x{size:x}", limit)
-    first = at + offset
-    if size and not start <= first <= end - size:
+    if not size:
+        return range(0)
+    start = at + offset
+    if not free.start <= start <= free.stop - size:
         found = f"0x{offset:x} with 0x{size:x} bytes"
-        limit = f"0x{start - at:x} to 0x{end - at:x}"
+        limit = f"0x{free.start - at:x} to 0x{free.stop - at:x}"
         raise FormatError(NAME, f"{field}_offset", at + place, found, limit)
-    return slice(first, first + size)
+    return range(start, start + size)
 
 
 def _links(raw: memoryview, part: HdifPointer) -> tuple[int, int]:

@@ -91,8 +91,9 @@ def test_a_page_is_private_after_a_fork_on_both_sides() -> None:
     memory.write(4, b"old")
     fork = memory.fork()
     memory.write(4, b"one")
+    assert fork.read(4, 3) == b"old"
     fork.write(4, b"two")
-    assert (memory.read(4, 3), fork.read(4, 3)) == (b"one", b"two")
+    assert memory.read(4, 3) == b"one"
     again = copy.deepcopy(memory)
     memory.write(4, b"ten")
     assert again.read(4, 3) == b"one"

@@ -47,6 +47,7 @@ def test_a_machine_is_built_once(builds: Builds) -> None:
 
 
 def test_another_description_is_built_again(builds: Builds) -> None:
+    Machine("small")
     for setting in (
         "image.flash.partition.HBB.content.seed=other",
         "machine.fuses.minimum-secure-version=0",
@@ -99,11 +100,18 @@ def test_a_renamed_key_is_built_again(tmp_path: Path, builds: Builds) -> None:
     assert builds == ["mine", "mine"]
 
 
+def test_a_moved_input_file_needs_no_new_build(tmp_path: Path, builds: Builds) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Machine(keys_machine(tmp_path / name))
+    assert builds == ["mine"]
+
+
 def test_an_empty_file_name_is_no_folder_to_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builds: Builds
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    os.mkfifo(tmp_path / "pipe")  # whoever read the whole folder would wait here
+    (tmp_path / "dangling").symlink_to("nowhere")  # in the way of who reads it all
     settings = ["image.keys.file=", "image.keys.seed=x"]
     assert Machine("small", settings=settings).run().stage is None
     assert builds == ["small"]
