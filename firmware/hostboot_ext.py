@@ -1,8 +1,8 @@
 """Hostboot ext HBI [782]: measure the configuration and bring in what is left.
 
 The profile's table is the programme: configuration values, partitions and separators
-come in its order. In the profile `patent` the boot policy's PCR gets the separator [792]
-just before PAYLOAD, OPAL [784], is verified. boot-chain.md 3.3 to 3.5.
+come in its order. In the profile `patent` the boot policy's PCR gets the separator
+[792] just before PAYLOAD, OPAL [784], is verified. boot-chain.md 3.3 to 3.5.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ does not get to say what is right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 from pefstack.hw.journal import Event
@@ -170,7 +171,7 @@ def extends_are_announced(events: Sequence[Event]) -> Event | None:
     One announcement may be for several banks: each gets its own extend.
     """
     open_banks: dict[str, Event] = {}
-    for event in events:
+    for event in _booting(events):
         if event.kind == "extend":
             announced = open_banks.pop(_bank_key(event), None)
             if announced is None or not _same(announced, event):
@@ -231,6 +232,11 @@ def broken_invariants(events: Iterable[Event]) -> dict[str, Event]:
 
 def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
     return (event for event in events if event.kind == kind)
+
+
+def _booting(events: Iterable[Event]) -> Iterator[Event]:
+    """The events of the chain; what an operating system extends later is its own."""
+    return takewhile(lambda event: event.kind != "boot-complete", events)
 
 
 def _setting(events: Iterable[Event], name: str, default: str) -> str:

@@ -7,6 +7,7 @@ from pefstack.firmware.profiles import Extend, profile_of
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
 from pefstack.images import event_log_build
+from pefstack.images.errors import FormatError
 from pefstack.images.event_log import LogRecord, end_offset
 
 
@@ -29,7 +30,16 @@ class LogWriter:
     @classmethod
     def resume(cls, board: Board, stage: str) -> LogWriter:
         """The log that an earlier stage left in memory."""
-        return cls(board, stage, end_offset(read_log(board)))
+        try:
+            end = end_offset(read_log(board))
+        except FormatError as broken:
+            raise BootFailure(
+                stage,
+                Refusal.LOG_BROKEN,
+                f"the event log in memory is none: {broken}",
+                "find out who wrote over it between two stages",
+            ) from broken
+        return cls(board, stage, end)
 
     def append(self, extend: Extend, digests: dict[int, bytes]) -> None:
         """Write one record; a full log ends the boot."""

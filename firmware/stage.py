@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     CONTAINER_SIZE = "container-size"
     SW_KEY_COUNT = "sw-key-count"
     LOG_FULL = "log-full"
+    LOG_BROKEN = "log-broken"
 
 
 class BootFailure(PefError):

@@ -1,7 +1,8 @@
 """The 20 KiB of HBBL in a POWER9 SEEPROM: code, ROM code, key hash (boot-chain.md 3.1).
 
-Layout: HBBL, zero-padded to 8; the size of the ROM code in 8 bytes; the ROM code; zeros;
-in the last 64 bytes the hash of the hardware keys. Where HBBL ends is not written down.
+Layout: HBBL, zero-padded to 8; the size of the ROM code in 8 bytes; the ROM code;
+zeros; in the last 64 bytes the hash of the hardware keys. Where HBBL ends is not
+written down.
 """
 
 from __future__ import annotations

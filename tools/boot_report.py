@@ -61,7 +61,7 @@ def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
 def pcr_lines(values: dict[int, bytes], policy_pcr: int) -> Iterator[str]:
     """The table of PCRs that hold something; the boot policy's is named."""
     if not values:
-        yield "no PCR to show: the TPM was not started, or has no SHA-256 bank"
+        yield "no PCR to show: the TPM has no SHA-256 bank, was not started, or is dead"
     for index, value in values.items():
         if index == policy_pcr:
             yield paint(f"PCR{index:<3} {value.hex()}  policy", "strong")
@@ -79,7 +79,8 @@ def _summary(events: Sequence[Event]) -> str:
             if event.kind == "verify" and event.detail["good"] == good
         ]
         words += [paint(f"{word} {', '.join(codes)}", style)] if codes else []
-    return " ".join([*words, *_ending(events[-1])])
+    joint = ", " if words and events[-1].kind == "boot-complete" else " "
+    return joint.join([", ".join(words), *_ending(events[-1])]).strip()
 
 
 def _ending(last: Event) -> list[str]:
@@ -87,7 +88,7 @@ def _ending(last: Event) -> list[str]:
         return [f"-> {last.detail['to']}"]
     if last.kind == "boot-failure":
         return [paint("-> refused", "bad")]
-    return ["-> end of the chain"] if last.kind == "boot-complete" else []
+    return ["end of the chain"] if last.kind == "boot-complete" else []
 
 
 def _ecc(event: Event) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from pefstack import BootFailure, Machine, Refusal
 from pefstack.firmware.profile_p10 import P10
+from pefstack.firmware.profile_p9 import P9
 from pefstack.firmware.profile_patent import PATENT
 from pefstack.firmware.profiles import PROFILES, profile_of
 from pefstack.hw.machine import FurtherSpec, MeasureSpec
@@ -147,7 +148,7 @@ def test_unknown_profile_is_named() -> None:
 
 
 def test_profiles_by_name() -> None:
-    assert PROFILES == {"patent": PATENT, "p10": P10}
+    assert PROFILES == {"patent": PATENT, "p10": P10, "p9": P9}
     assert FurtherSpec(text="a", value=b"1").stage == "opal"
 
 

@@ -108,6 +108,11 @@ def sbe_reported(machine: Machine) -> None:
     machine.board.chip.put_scom(0x50182, 0x0000_6100_0000_0000)
 
 
+def log_broken(machine: Machine) -> None:
+    machine.run(until="hostboot_ext")
+    machine.board.memory.write(0x2F00_0000, bytes(0x1000))
+
+
 def table_offsets(machine: Machine) -> tuple[int, int]:
     return 0, machine.board.flash.size - 0x9000
 
@@ -176,6 +181,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.COMPONENT_ID: ("hostboot_loader", component_id),
     Refusal.CONTAINER_SIZE: ("hostboot_ext", container_size),
     Refusal.SW_KEY_COUNT: ("hostboot_loader", sw_key_count),
+    Refusal.LOG_BROKEN: ("opal", log_broken),
     Refusal.LOG_FULL: ("opal", lambda machine: None),
 }
 

@@ -33,7 +33,7 @@ def build_flash(spec: FlashSpec, keys: KeySet) -> bytearray:
     signing = keys if spec.keys is None else key_set(spec.keys)
     image = bytearray(b"\xff") * spec.size
     _put_tables(spec, image)
-    for name, each in spec.partition.items():
+    for name, each in spec.present.items():
         raw = _raw(name, each, signing)
         image[each.base : each.base + len(raw)] = raw
     return image
@@ -49,11 +49,11 @@ def _put_tables(spec: FlashSpec, image: bytearray) -> None:
             container=each.container is not None,
             misc=_misc(name, each.flags),
         )
-        for name, each in spec.partition.items()
+        for name, each in spec.present.items()
     ]
     table = _table(spec, entries)
     backup = spec.size - BACKUP_DISTANCE
-    for name, each in spec.partition.items():
+    for name, each in spec.present.items():
         if each.base < backup + len(table) and each.base + each.size > backup:
             problem = f"lies on the second table at 0x{backup:x}"
             raise SettingError(f"{name}.base", problem)
@@ -80,15 +80,19 @@ def _misc(name: str, flags: str) -> int:
 def _raw(name: str, spec: PartitionSpec, keys: KeySet) -> bytes:
     """What lies in the partition: content, signed, damaged, behind ECC as asked."""
     data = b"" if spec.content is None else content(spec.content, name)
-    if spec.container is not None:
+    if spec.container is not None and spec.signed:
         data = signed_header(data, spec.container, keys, name) + data
     data = flipped(data, spec.flip, name)
     room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
     if len(data) > room:
         found, expected = f"0x{len(data):x} bytes", f"at most 0x{room:x}"
         raise SettingError(f"{name}.content", f"found {found}, expected {expected}")
-    if not spec.ecc:
-        return data
+    raw = _behind_ecc(data, room) if spec.ecc else data
+    return flipped(raw, spec.flip_raw, name)
+
+
+def _behind_ecc(data: bytes, room: int) -> bytes:
+    """The data and, up to the end of the partition, blank words: their ECC is zero."""
     words = -(-len(data) // 8) * 8
-    blank = _BLANK_WORD * ((room - words) // 8)  # its ECC is zero
+    blank = _BLANK_WORD * ((room - words) // 8)
     return ecc.encode(data.ljust(words, b"\xff") + blank)

@@ -114,8 +114,9 @@ class MeasurementSpec:
 class PartitionSpec:
     """A flash partition: raw place and size in bytes; ``flags`` as ffspart's letters.
 
-    E is not a flag here but ``ecc``. With a container the content is signed, ``flip``
-    then damages the finished container before ECC is put over it.
+    E is not a flag here but ``ecc``. With a container the content is signed, unless
+    ``signed`` is False; ``flip`` then damages it before ECC is put over it,
+    ``flip_raw`` after. An ``absent`` partition is left out, as if nobody had named it.
     """
 
     base: int
@@ -124,7 +125,10 @@ class PartitionSpec:
     flags: str = ""
     content: ContentSpec | None = None
     container: ContainerSpec | None = None
+    signed: bool = True
     flip: tuple[FlipSpec, ...] = ()
+    flip_raw: tuple[FlipSpec, ...] = ()
+    absent: bool = False
 
     def __post_init__(self) -> None:
         _check_blocks("base", self.base)
@@ -139,6 +143,11 @@ class FlashSpec:
     table_size: int = 0x8000
     keys: KeysSpec | None = None
     partition: dict[str, PartitionSpec] = field(default_factory=dict)
+
+    @property
+    def present(self) -> dict[str, PartitionSpec]:
+        """The partitions that are really there."""
+        return {name: p for name, p in self.partition.items() if not p.absent}
 
     def __post_init__(self) -> None:
         _check_blocks("size", self.size, least=MIN_FLASH_SIZE)
