@@ -135,9 +135,7 @@ def read_array(raw: Buffer, part: HdifPointer, entry_size: int) -> HdifArray:
         right = f"at least 0x{_ARRAY.size:x} bytes"
         raise FormatError(NAME, "array", at, f"0x{part.size:x} bytes", right)
     offset, count, *sizes = _ARRAY.unpack_from(raw, at)
-    if count > MAX_ENTRY_COUNT:
-        limit = f"at most 0x{MAX_ENTRY_COUNT:x}"
-        raise FormatError(NAME, "count", at + 4, f"0x{count:x}", limit)
+    _check_count(count, at + 4)
     for place, (field, size) in enumerate(zip(_SIZE_FIELDS, sizes, strict=True)):
         if size != entry_size:
             where = at + 8 + 4 * place
@@ -154,9 +152,7 @@ _SIZE_FIELDS: Final = ("entry_size", "actual_size")
 
 def array_header(count: int, entry_size: int) -> bytes:
     """16 bytes in front of so many entries; `FormatError` if there are too many."""
-    if count > MAX_ENTRY_COUNT:
-        limit = f"at most 0x{MAX_ENTRY_COUNT:x}"
-        raise FormatError(NAME, "count", 4, f"0x{count:x}", limit)
+    _check_count(count, 4)
     return _ARRAY.pack(_ARRAY.size, count, entry_size, entry_size)
 
 
@@ -204,6 +200,12 @@ def _check_header(header: HdifHeader) -> None:
         raise FormatError(
             NAME, "pointer_offset", POINTER_OFFSET_OFFSET, f"0x{start:x}", limit
         )
+
+
+def _check_count(count: int, at: int) -> None:
+    if count > MAX_ENTRY_COUNT:
+        limit = f"at most 0x{MAX_ENTRY_COUNT:x}"
+        raise FormatError(NAME, "count", at, f"0x{count:x}", limit)
 
 
 def _check_pointer(part: HdifPointer, total: int, at: int) -> None:

@@ -36,6 +36,8 @@ SMALL = TpmRel(
     physical_presence=(2, 3),
     services=(HashAndVerifyService(type=0, offset=0x40),),
 )
+NONE = NodeTpm(chip_id=1, srtm_log=b"")
+BIG = NodeTpm(chip_id=1, srtm_log=bytes(tpmrel.MAX_LOG_SIZE + 1))
 # offsets in the bytes of SMALL: array, entry, log, links, services
 ARRAY, ENTRY, LINKS, SERVICES = 0x40, 0x50, 0xB8, 0xC0
 
@@ -264,22 +266,23 @@ def test_header_that_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "field", "offset"),
     [
-        {"instance": 0x10000},
-        {"physical_presence": (0, 2**32)},
-        {"version": 0x12},
-        {"tpms": (NodeTpm(chip_id=-1, srtm_log=b""),)},
-        {"tpms": (NodeTpm(chip_id=1, srtm_log=b"", localities=b"abc"),)},
-        {"tpms": (NodeTpm(chip_id=1, srtm_log=bytes(tpmrel.MAX_LOG_SIZE + 1)),)},
-        {"tpms": (NodeTpm(chip_id=1, srtm_log=b""),) * (tpmrel.MAX_TPM_COUNT + 1)},
-        {"services": SMALL.services * (tpmrel.MAX_SERVICE_COUNT + 1)},
-        {"services": SMALL.services * (hdif.MAX_ENTRY_COUNT + 1)},
+        ({"instance": 0x10000}, "instance", 0),
+        ({"physical_presence": (0, 2**32)}, "value", 0),
+        ({"version": 0x12}, "version", 0x0A),
+        ({"tpms": (NodeTpm(chip_id=-1, srtm_log=b""),)}, "value", 0),
+        ({"tpms": (NodeTpm(chip_id=1, srtm_log=b"", reserved=b"a"),)}, "value", 0),
+        ({"tpms": (BIG,)}, "srtm_log_size", ENTRY + 0x14),
+        ({"tpms": (NONE,) * (tpmrel.MAX_TPM_COUNT + 1)}, "count", ARRAY + 4),
+        ({"services": SMALL.services * 65}, "count", SERVICES + 4),
+        ({"services": SMALL.services * (hdif.MAX_ENTRY_COUNT + 1)}, "count", 4),
     ],
 )
-def test_values_that_do_not_fit(wrong: dict[str, Any]) -> None:
-    with pytest.raises(FormatError):
+def test_values_that_do_not_fit(wrong: dict[str, Any], field: str, offset: int) -> None:
+    with pytest.raises(FormatError) as caught:
         replace(SMALL, **wrong).to_bytes()
+    assert (caught.value.field, caught.value.offset) == (field, offset)
 
 
 def test_structures_that_are_too_large() -> None:
