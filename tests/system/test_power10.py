@@ -238,6 +238,12 @@ def test_under_record_hostboot_itself_still_refuses() -> None:
     assert caught.value.stage == "hostboot_init"
 
 
+def test_record_only_passes_over_what_the_sbe_reports() -> None:
+    machine = power10("machine.verify.policy=record-only")
+    flip_section(machine, "hbbl")
+    assert machine.run().stage is None
+
+
 def test_p50_record_only_can_leave_pcr6_equal_to_the_good_value(small: Machine) -> None:
     good = small.run()
     machine = Machine("small", settings=["machine.verify.policy=record-only"])

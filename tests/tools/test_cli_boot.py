@@ -242,7 +242,7 @@ def test_without_a_word_the_demonstration_boots(capsys: Caught) -> None:
 def test_a_tpm_without_the_bank_is_told(capsys: Caught) -> None:
     words = ["small", "--set", 'machine.tpm.allocated=["sha1"]']
     text = shown(capsys, *words)
-    assert text[-1].startswith("no PCR to show: the TPM was not started, or has no SHA")
+    assert text[-1].startswith("no PCR to show: the TPM has no SHA-256 bank, was")
     assert [line for line in text if line.endswith("-> no SHA-256 bank")]
     assert parsed(shown(capsys, *words, "--json"))[-1]["detail"]["sha256"] == {}
 
