@@ -58,22 +58,26 @@ def test_patches_hit_one_place_and_name_tests_that_exist() -> None:
             assert f"def {name}(" in (ROOT / path).read_text(), entry["id"]
 
 
-def test_a_sabotage_that_nobody_notices_is_reported() -> None:
+def test_what_the_runner_reports_and_that_it_cleans_up(tmp_path: Path) -> None:
+    tree = sabotage.copied(ROOT, tmp_path / "tree")
+    path = "tests/images/test_rejection.py"
+    name = re.findall(r"^def (test_\w+)", (ROOT / path).read_text(), re.MULTILINE)[0]
     entry = {
-        "id": "harmless",
-        "defends": "the runner itself",
         "file": "images/rejection.py",
         "old": "COMPLETED: Final = 0x3",
         "new": "COMPLETED: Final = 0x3  # harmless",
-        "tests": ["tests/images/test_rejection.py"],
+        "tests": [f"{path}::{name}"],
     }
-    name = next(
-        line.partition("(")[0].removeprefix("def ")
-        for line in (ROOT / "tests/images/test_rejection.py").read_text().splitlines()
-        if line.startswith("def test_")
-    )
-    entry["tests"] = [f"tests/images/test_rejection.py::{name}"]
-    assert "not noticed by" in sabotage.complaint(entry, set())
-    assert "once" in sabotage.complaint(entry | {"old": "no such line"}, set())
-    broken = entry | {"new": "COMPLETED: Final = ("}
-    assert "proves nothing" in sabotage.complaint(broken, set())
+    before = (tree / "images/rejection.py").read_bytes()
+    judge = sabotage.complaint
+    assert "not noticed by" in judge(entry, set(), tree)
+    assert "once" in judge(entry | {"old": "no such line"}, set(), tree)
+    assert "proves nothing" in judge(entry | {"new": "COMPLETED = ("}, set(), tree)
+    assert "fails without" in judge(entry, set(entry["tests"]), tree)
+    assert (tree / "images/rejection.py").read_bytes() == before
+
+
+def test_a_sabotage_that_is_noticed_draws_no_complaint(tmp_path: Path) -> None:
+    tree = sabotage.copied(ROOT, tmp_path / "tree")
+    entry = next(each for each in ENTRIES if each["id"] == "hbbl-area-size")
+    assert sabotage.complaint(entry, set(), tree) == ""

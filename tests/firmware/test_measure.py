@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from pefstack import BootFailure, Machine, Refusal
-from pefstack.firmware.profile_p10 import P10
 from pefstack.firmware.profile_p9 import P9
+from pefstack.firmware.profile_p10 import P10
 from pefstack.firmware.profile_patent import PATENT
 from pefstack.firmware.profiles import PROFILES, profile_of
 from pefstack.hw.machine import FurtherSpec, MeasureSpec
