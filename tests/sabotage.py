@@ -1,56 +1,95 @@
 """Take each defence away, alone and in a copy: the tests named for it must fail.
 
 `python tests/sabotage.py` runs every entry of sabotage.toml, `… ID` those whose id
-begins so. An entry is good when its tests pass before the patch, the patch hits one
-place, and every one of its tests fails after it.
+begins so, `--list FILE` those of another list. An entry is good when its tests pass
+before the patch, the patch hits one place, and every one of its tests fails after it.
+
+Pytest and the libraries are loaded once; each run of tests is a fork of that process,
+which has nothing of the project loaded and sees one tree only.
 """
 
 from __future__ import annotations
 
+import argparse
+import gc
+import importlib
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import tomllib
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Final
+from typing import IO, Any, Final, NoReturn
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).resolve().parent.parent
 LIST: Final = Path(__file__).with_name("sabotage.toml")
 MAX_LINES: Final = 3
+_BROKEN: Final = 70
+TIMEOUT: Final = 300  # seconds for the tests of one entry
 LEFT_OUT: Final = shutil.ignore_patterns(
     ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "build", "dist"
+)
+_LIBRARIES: Final = (
+    "pytest",
+    "hypothesis.strategies",
+    "construct",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "cryptography.hazmat.primitives.serialization",
 )
 Entry = dict[str, Any]
 
 
 def main(words: Sequence[str]) -> int:
     """Run the entries; 0 if every defence has its witnesses."""
-    chosen = [e for e in entries() if not words or e["id"].startswith(words[0])]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("id", nargs="?", default="", help="the beginning of an id")
+    parser.add_argument("--list", type=Path, default=LIST, metavar="FILE")
+    options = parser.parse_args(words)
+    chosen = [e for e in entries(options.list) if e["id"].startswith(options.id)]
     if not chosen:
-        print(f"no entry begins with {words[0]}")
+        print(f"no entry begins with {options.id}")
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        warm = copied(ROOT, Path(folder, "warm"))
-        red = healthy_failures(warm, chosen)
-        complaints = in_parallel(warm, chosen, red)
-    for entry, text in zip(chosen, complaints, strict=True):
-        if text:
-            print(f"FAILED {entry['id']} ({entry['defends']}): {text}")
-    bad = sum(map(bool, complaints))
-    print(f"sabotage: {len(chosen) - bad} passed, {bad} failed")
+    return report(chosen, judged(chosen))
+
+
+def entries(path: Path = LIST) -> list[Entry]:
+    """Every entry of a list, as it stands."""
+    found: list[Entry] = tomllib.loads(path.read_text())["sabotage"]
+    return found
+
+
+def report(chosen: Sequence[Entry], complaints: dict[str, str]) -> int:
+    """Print what is wrong, and the count; 0 if nothing is."""
+    bad = [entry for entry in chosen if complaints[entry["id"]]]
+    for entry in bad:
+        print(f"FAILED {entry['id']} ({entry['defends']}): {complaints[entry['id']]}")
+    print(f"sabotage: {len(chosen) - len(bad)} passed, {len(bad)} failed")
     return 1 if bad else 0
 
 
-def entries() -> list[Entry]:
-    """Every entry of the list, as it stands."""
-    found: list[Entry] = tomllib.loads(LIST.read_text())["sabotage"]
-    return found
+def judged(chosen: Sequence[Entry]) -> dict[str, str]:
+    """What is wrong with each entry, by id; every worker has a tree of its own."""
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    workers = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        warm = Path(folder, "warm")
+        shutil.copytree(ROOT, warm, symlinks=True, ignore=LEFT_OUT)
+        red = healthy_failures(warm, chosen)
+        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+            shares = [
+                pool.submit(judge, warm, number, chosen[number::workers], red)
+                for number in range(workers)
+            ]
+            return {
+                name: text for each in shares for name, text in each.result().items()
+            }
 
 
 def healthy_failures(warm: Path, chosen: Sequence[Entry]) -> set[str]:
@@ -59,25 +98,16 @@ def healthy_failures(warm: Path, chosen: Sequence[Entry]) -> set[str]:
     They leave their byte code in this tree, which makes its copies start faster.
     """
     names = sorted({test for entry in chosen for test in entry["tests"]})
-    return failing(warm, names, timeout=1800, byte_code=True)
+    return failing(warm, names, timeout=6 * TIMEOUT, byte_code=True)
 
 
-def in_parallel(warm: Path, chosen: Sequence[Entry], red: set[str]) -> list[str]:
-    """What is wrong with each entry, in their order; every worker has its own tree."""
-    trees: SimpleQueue[Path] = SimpleQueue()
-    workers = os.cpu_count() or 1
-    for number in range(workers):
-        trees.put(copied(warm, warm.with_name(f"tree{number}")))
-
-    def judge(entry: Entry) -> str:
-        tree = trees.get()
-        try:
-            return complaint(entry, red, tree)
-        finally:
-            trees.put(tree)
-
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(judge, chosen))
+def judge(
+    warm: Path, number: int, share: Sequence[Entry], red: set[str]
+) -> dict[str, str]:
+    """One worker's share, one entry after the other in its own copy of the tree."""
+    tree = warm.with_name(f"tree{number}")
+    shutil.copytree(warm, tree, symlinks=True)
+    return {entry["id"]: complaint(entry, red, tree) for entry in share}
 
 
 def complaint(entry: Entry, red: set[str], tree: Path) -> str:
@@ -104,35 +134,58 @@ def complaint(entry: Entry, red: set[str], tree: Path) -> str:
     return f"not noticed by {sorted(quiet)}" if quiet else ""
 
 
-def copied(source: Path, tree: Path) -> Path:
-    """A project tree without what is made; links stay links."""
-    left_out = LEFT_OUT if source == ROOT else None
-    shutil.copytree(source, tree, symlinks=True, ignore=left_out)
-    return tree
-
-
 def failing(
-    tree: Path, tests: Sequence[str], timeout: int = 300, byte_code: bool = False
+    tree: Path, tests: Sequence[str], timeout: int = TIMEOUT, byte_code: bool = False
 ) -> set[str]:
-    """Run the tests in this tree, and name those that fail.
+    """Run the tests in this tree, in a fork, and name those that fail.
 
     Without ``byte_code`` none is written: what a patched file was must not stay.
     """
-    mine = {"PYTHONPATH": f"{tree}/src", "HYPOTHESIS_PROFILE": "ci"}
-    options = ["-P", "-m", "pytest", "-rf", "--tb=no", "-p", "no:cacheprovider"]
+    with tempfile.TemporaryFile("w+") as output:
+        process = os.fork()
+        if process == 0:
+            _in_fork(tree, tests, timeout, byte_code, output)
+        _, status = os.waitpid(process, 0)
+        output.seek(0)
+        text = output.read()
+    if os.waitstatus_to_exitcode(status) not in (0, 1):
+        raise RuntimeError(text[-2000:])  # not collected, not imported, too slow
+    return set(re.findall(r"^FAILED ([^\s\[]+)", text, re.MULTILINE))
+
+
+def _in_fork(
+    tree: Path, tests: Sequence[str], timeout: int, byte_code: bool, output: IO[str]
+) -> NoReturn:
+    """The fork ends here, whatever happens: nothing of its parent may be unwound."""
+    code = _BROKEN
+    try:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        code = _run_tests(tree, tests, timeout, byte_code)
+        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _run_tests(tree: Path, tests: Sequence[str], timeout: int, byte_code: bool) -> int:
+    """This tree is the project, and there is no other."""
+    os.chdir(tree)
+    os.environ |= {"PYTHONPATH": f"{tree}/src", "HYPOTHESIS_PROFILE": "ci"}
     if not byte_code:
-        options.insert(0, "-B")
-    done = subprocess.run(
-        [sys.executable, *options, *tests],
-        cwd=tree,
-        env=os.environ | mine,
-        text=True,
-        capture_output=True,
-        timeout=timeout,
-    )
-    if done.returncode > 1:  # not collected, not imported: this proves nothing
-        raise RuntimeError(done.stdout[-2000:])
-    return set(re.findall(r"^FAILED ([^\s\[]+)", done.stdout, re.MULTILINE))
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        sys.dont_write_bytecode = True
+    ours = (str(ROOT / "src"), str(ROOT / "tests"), "")
+    sys.path[:] = [place for place in sys.path if place not in ours]
+    importlib.invalidate_caches()
+    gc.collect()  # the parent's garbage is no warning of these tests
+    gc.freeze()
+    signal.alarm(timeout)
+    pytest = importlib.import_module("pytest")
+    options = ["-rf", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(tree)]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
+    return int(pytest.main([*options, *tests]))
 
 
 def _lines(text: str) -> int:

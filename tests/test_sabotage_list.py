@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 import sabotage
 from pefstack.firmware.invariants import INVARIANTS
@@ -58,26 +61,38 @@ def test_patches_hit_one_place_and_name_tests_that_exist() -> None:
             assert f"def {name}(" in (ROOT / path).read_text(), entry["id"]
 
 
-def test_what_the_runner_reports_and_that_it_cleans_up(tmp_path: Path) -> None:
-    tree = sabotage.copied(ROOT, tmp_path / "tree")
-    path = "tests/images/test_rejection.py"
-    name = re.findall(r"^def (test_\w+)", (ROOT / path).read_text(), re.MULTILINE)[0]
-    entry = {
-        "file": "images/rejection.py",
-        "old": "COMPLETED: Final = 0x3",
-        "new": "COMPLETED: Final = 0x3  # harmless",
-        "tests": [f"{path}::{name}"],
+def run_list(path: Path, *changes: dict[str, str]) -> str:
+    """The runner's output for one entry with changes, each under an id of its own."""
+    test = "tests/images/test_hbbl_area.py::test_what_does_not_fit_is_refused"
+    base = {
+        "defends": "the runner",
+        "file": "images/hbbl_area.py",
+        "old": "    if len(head) > KEY_HASH_OFFSET:",
+        "new": "    if len(head) > AREA_SIZE:",
     }
-    before = (tree / "images/rejection.py").read_bytes()
-    judge = sabotage.complaint
-    assert "not noticed by" in judge(entry, set(), tree)
-    assert "once" in judge(entry | {"old": "no such line"}, set(), tree)
-    assert "proves nothing" in judge(entry | {"new": "COMPLETED = ("}, set(), tree)
-    assert "fails without" in judge(entry, set(entry["tests"]), tree)
-    assert (tree / "images/rejection.py").read_bytes() == before
+    rows = [base | {"id": f"e{n}"} | change for n, change in enumerate(changes)]
+    tables = [{**row, "tests": [row.pop("test", test)]} for row in rows]
+    path.write_text(tomli_w.dumps({"sabotage": tables}))
+    command = [sys.executable, str(ROOT / "tests/sabotage.py"), "--list", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout
 
 
-def test_a_sabotage_that_is_noticed_draws_no_complaint(tmp_path: Path) -> None:
-    tree = sabotage.copied(ROOT, tmp_path / "tree")
-    entry = next(each for each in ENTRIES if each["id"] == "hbbl-area-size")
-    assert sabotage.complaint(entry, set(), tree) == ""
+def test_the_runner_tells_good_entries_from_hollow_ones(tmp_path: Path) -> None:
+    text = run_list(
+        tmp_path / "list.toml",
+        {},
+        {"new": "    if len(head) > KEY_HASH_OFFSET:  # harmless"},
+        {"old": "no such line"},
+        {"new": "    if len(head) > (:"},
+    )
+    lines = text.splitlines()
+    assert lines[-1] == "sabotage: 1 passed, 3 failed"
+    assert lines[0].startswith("FAILED e1 (the runner): not noticed by")
+    assert "`old` must stand in images/hbbl_area.py once" in lines[1]
+    assert "FAILED e3 (the runner): proves nothing" in text
+
+
+def test_a_test_that_fails_anyway_proves_nothing(tmp_path: Path) -> None:
+    text = run_list(tmp_path / "list.toml", {"test": "tests/no_such_file.py::test_x"})
+    assert "sabotage: 1 passed" not in text
