@@ -184,6 +184,7 @@ def _run_tests(tree: Path, tests: Sequence[str], timeout: int, byte_code: bool) 
     signal.alarm(timeout)
     pytest = importlib.import_module("pytest")
     options = ["-rf", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(tree)]
+    options += ["--assert=plain"]  # nobody reads why; comparing megabytes takes long
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
     return int(pytest.main([*options, *tests]))
 
