@@ -15,10 +15,10 @@ VERBS: Final = {
     "boot": "boot a machine and print what it measured",
     "build": "build the images that a machine file describes",
     "inspect": "say what every byte of a file is",
-    "verify": "check signatures, hashes, policies; answer yes or no",
+    "verify": "check signatures, hashes, places; answer yes or no",
     "edit": "replace, extract, re-sign parts of an image",
     "predict": "PCR values without booting",
-    "explain": "find the cause of a log word, a PCR value, a refused ESM",
+    "explain": "say what a log word, a status byte, a refusal means",
     "diff": "first difference of two images, operands, journals, logs, machines",
     "esm": "make, open, re-authorise operands and blobs",
     "tpm": "serve, provision, ask a TPM",
@@ -26,7 +26,7 @@ VERBS: Final = {
     "fault": "skip checks, flip bits, tear writes",
     "cloud": "enrol, provision, rehearse",
 }
-BUILT: Final = frozenset({"boot", "build", "inspect"})
+BUILT: Final = frozenset({"boot", "build", "inspect", "verify", "explain"})
 
 YES: Final = 0
 NO: Final = 1

@@ -1,0 +1,93 @@
+"""What each refusal means and who refuses; docs/stages.md is held to these words."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from pefstack.firmware.stage import Refusal
+
+
+class RefusalWords(NamedTuple):
+    """Which stages refuse so, why, and what to do about it."""
+
+    stages: str
+    meaning: str
+    mend: str
+
+
+_FROM_FLASH: Final = "hostboot_*, opal"
+
+REFUSALS: Final[dict[Refusal, RefusalWords]] = {
+    Refusal.SETTINGS_DIFFER: RefusalWords(
+        "all",
+        ".sb_settings does not say what the fuses say",
+        "build the SEEPROM for this machine's fuses",
+    ),
+    Refusal.SEEPROM_FORMAT: RefusalWords(
+        "all",
+        "a SEEPROM, or a section that is needed, is broken or absent",
+        "build the SEEPROM images again",
+    ),
+    Refusal.SIGNING_MODE: RefusalWords(
+        "all",
+        "settings ask for another mode than 0; there is no verifier",
+        "set machine.fuses.signing-mode to 0, build again",
+    ),
+    Refusal.TPM_REFUSED: RefusalWords(
+        "all",
+        "the TPM answered a command with an error",
+        "look up the response code; machine.tpm sets the TPM",
+    ),
+    Refusal.CONTAINER_REJECTED: RefusalWords(
+        "all",
+        "a check of the container failed; the log word has the code",
+        "`pef explain` the log word",
+    ),
+    Refusal.SBE_REPORTED: RefusalWords(
+        "hostboot_ext",
+        "the SBE recorded a rejection and went on",
+        "put back the SEEPROM of this machine",
+    ),
+    Refusal.PARTITION_TABLE: RefusalWords(
+        _FROM_FLASH,
+        "no valid partition table in the flash",
+        "pef inspect the flash, write a table",
+    ),
+    Refusal.PARTITION_MISSING: RefusalWords(
+        _FROM_FLASH, "the table does not name the partition", "add it to the image"
+    ),
+    Refusal.PARTITION_SIZE: RefusalWords(
+        _FROM_FLASH,
+        "the partition is smaller than a container header",
+        "make it larger",
+    ),
+    Refusal.ECC_UNCORRECTABLE: RefusalWords(
+        _FROM_FLASH,
+        "a word with two or more flipped bits",
+        "write the partition again",
+    ),
+    Refusal.COMPONENT_ID: RefusalWords(
+        "hostboot_*",
+        "the label is not the partition's name",
+        "put each container in the partition of its name",
+    ),
+    Refusal.CONTAINER_SIZE: RefusalWords(
+        _FROM_FLASH,
+        "container size outside payload and partition; security off: payload size "
+        "outside the partition",
+        "build the container again",
+    ),
+    Refusal.SW_KEY_COUNT: RefusalWords(
+        "hostboot_loader", "HBB has more than one software key", "sign HBB with one"
+    ),
+    Refusal.LOG_FULL: RefusalWords(
+        "hostboot_init, hostboot_ext, opal",
+        "the next record does not fit in 64 KiB",
+        "fewer or shorter further values",
+    ),
+    Refusal.LOG_BROKEN: RefusalWords(
+        "hostboot_ext, opal",
+        "the event log in memory is none",
+        "find out who wrote over it between two stages",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Verify the containers of a file or a machine, without booting."""
