@@ -15,6 +15,7 @@ from pefstack.firmware.bring_in import bring_in
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
+from pefstack.firmware.pages import page_in
 from pefstack.firmware.partitions import present
 from pefstack.firmware.profiles import Profile, further_value, profile_of
 from pefstack.firmware.root_of_trust import read_settings
@@ -23,7 +24,8 @@ from pefstack.firmware.status import StatusByte, get_status
 from pefstack.firmware.tpm_start import start_tpm
 from pefstack.hw.board import Board
 from pefstack.hw.chip import SECURITY_SWITCH
-from pefstack.images.container import HEADER_SIZE, payload_hash_of
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import payload_hash_of
 from pefstack.images.rejection import describe_status
 from pefstack.images.sb_settings import SbSettings
 
@@ -33,6 +35,7 @@ _ADDRESSES: Final = {"PAYLOAD": PAYLOAD_ADDRESS}
 
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
+    page_in(board, STAGE)
     _lock_down(board)
     profile = profile_of(board.spec.measure)
     log = _log(board, profile)

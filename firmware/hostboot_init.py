@@ -13,11 +13,13 @@ from pefstack.firmware.bring_in import bring_in
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import digests_of, measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS
+from pefstack.firmware.pages import check_salt
 from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, payload_hash_of, sw_keys_hash_of
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import payload_hash_of, sw_keys_hash_of
 
 STAGE: Final = "hostboot_init"
 _EARLIER: Final = ("sbe_immutable", "sbe_mutable", "hostboot_loader")
@@ -44,6 +46,7 @@ def run(board: Board) -> Stage:
     if board.chip.secure:
         measure(board, STAGE, "hbb-fw-key-hash", sw_keys_hash_of(header), log)
     bring_in(board, STAGE, "HBI", fixed, log, HBI_ADDRESS)
+    check_salt(board, STAGE)
     return hostboot_ext.run
 
 

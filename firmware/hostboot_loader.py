@@ -14,7 +14,8 @@ from pefstack.firmware.memory_map import HBB_ADDRESS
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, with_payload_hash
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import with_payload_hash
 
 STAGE: Final = "hostboot_loader"
 

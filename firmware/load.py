@@ -9,11 +9,8 @@ from pefstack.firmware.partitions import partition, read_container
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
-from pefstack.images.container import (
-    HEADER_SIZE,
-    announced_payload_size,
-    component_id,
-)
+from pefstack.images.container import HEADER_SIZE, component_id
+from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.container_verify import Verified, rom_verify
 from pefstack.images.sb_settings import SbSettings
 

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE, announced_payload_size
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.ecc import data_size, raw_size
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsTable
@@ -44,6 +45,20 @@ def partition(board: Board, stage: str, name: str) -> Partition:
         f"found no partition {name} among {there}",
         f"add {name} to the flash image",
     )
+
+
+def read_data(
+    board: Board, stage: str, place: Partition, start: int, size: int
+) -> memoryview:
+    """Data of a partition from an offset that is a multiple of 8, as far as there is.
+
+    A word that ECC cannot correct ends the boot.
+    """
+    size = max(0, min(size, place.room - start))
+    if not place.has_ecc:
+        return memoryview(board.flash.read(place.offset + start, size))
+    inner = place._replace(offset=place.offset + raw_size(start))
+    return _read(board, stage, inner, size)
 
 
 def present(board: Board, stage: str, names: Sequence[str]) -> list[str]:

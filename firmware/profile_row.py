@@ -21,6 +21,8 @@ class ProfileTable:
     the SBE leaves when the TPM fails there; with none, a failing TPM ends the boot.
     ``sbe_measures``: the SBE verifies and measures, its settings are in the SEEPROM;
     else (POWER9) Hostboot does, and the key hash stands in the HBBL area.
+    ``hbi_has_pages``: what follows HBI's payload is paged in through a hash page table;
+    else HBI is protected as a whole and nothing behind it is looked at.
     ``separator_banks``: stages that log a separator's banks in an order of their own.
     """
 
@@ -29,4 +31,5 @@ class ProfileTable:
     loader_is_signed: bool
     tpm_steps: dict[tuple[str, int], int] = field(default_factory=dict)
     sbe_measures: bool = True
+    hbi_has_pages: bool = True
     separator_banks: dict[str, tuple[int, ...]] = field(default_factory=dict)

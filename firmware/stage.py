@@ -33,6 +33,8 @@ class Refusal(StrEnum):
     COMPONENT_ID = "component-id"
     CONTAINER_SIZE = "container-size"
     SW_KEY_COUNT = "sw-key-count"
+    HBI_SALT = "hbi-salt"
+    PAGE_HASH = "page-hash"
     LOG_FULL = "log-full"
     LOG_BROKEN = "log-broken"
 

@@ -29,23 +29,29 @@ def accept(
     try:
         verified = verify()
     except VerificationError as rejected:
-        _record(board, stage, code, rejected.log, str(rejected))
+        record(board, stage, code, rejected.log, str(rejected))
         if code in _STATUS:
             set_status(board, _STATUS[code], rejected.rejection)
-        if secure and _enforces(board, code):
+        if secure and _policy_enforces(board, code):
             raise _failure(stage, code, rejected) from rejected
         return None
-    _record(board, stage, code, LOG_GOOD, "good")
+    record(board, stage, code, LOG_GOOD, "good")
     return verified
 
 
-def _enforces(board: Board, code: str) -> bool:
+def _policy_enforces(board: Board, code: str) -> bool:
     """The SBE only records under the policy ``record``, everybody under the last."""
     policy = board.spec.verify.policy
     return policy == "fail-closed" or (policy == "record" and code not in _STATUS)
 
 
-def _record(board: Board, stage: str, code: str, log: int, verdict: str) -> None:
+def enforces(board: Board, code: str) -> bool:
+    """Whether a rejection of this code ends the boot: security on, and the policy."""
+    return board.chip.secure and _policy_enforces(board, code)
+
+
+def record(board: Board, stage: str, code: str, log: int, verdict: str) -> None:
+    """Write a verdict into the journal."""
     board.journal.add(
         stage,
         "verify",

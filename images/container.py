@@ -29,10 +29,6 @@ SW_KEYS_OFFSET: Final = HW_SIGNATURES_OFFSET + 3 * SIGNATURE_SIZE
 PART_SIZE: Final = 98  # prefix header and software header, without ECIDs
 ECID_SIZE: Final = 16
 HW_KEY_COUNT: Final = 3
-_SW_KEY_COUNT_OFFSET: Final = 450
-_SW_KEYS_HASH_OFFSET: Final = 459
-_PAYLOAD_SIZE_OFFSET: Final = 25  # in the software header
-_PAYLOAD_HASH_OFFSET: Final = 33
 
 FLAG_HOSTBOOT: Final = 0x80000000  # hardware flag: firmware keys of Hostboot
 FLAG_OPAL: Final = 0x40000000
@@ -256,41 +252,6 @@ def _build(layout: Construct[Any, Any], value: Any) -> bytes:
     return build_bytes(NAME, layout, values)
 
 
-def announced_payload_size(header: Buffer) -> int | None:
-    """The protected size that an untrusted 4096-byte header announces.
-
-    None where the number of software keys is none that a verifier takes, so that the
-    place of the software header is unknown.
-    """
-    if not 1 <= header[_SW_KEY_COUNT_OFFSET] <= 3:
-        return None
-    at = _software_offset(header) + _PAYLOAD_SIZE_OFFSET
-    return int.from_bytes(header[at : at + 8], "big")
-
-
-def payload_hash_of(header: Buffer) -> bytes:
-    """The 64-byte payload hash of an untrusted 4096-byte header, whatever it says."""
-    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
-    return bytes(header[at : at + 64])
-
-
-def with_payload_hash(header: Buffer, digest: bytes) -> bytes:
-    """The same header with another hash where `payload_hash_of` reads it (1.5)."""
-    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
-    return bytes(header[:at]) + digest + bytes(header[at + len(digest) :])
-
-
-def _software_offset(header: Buffer) -> int:
-    """Where the software header is; with a number of keys nobody takes, as with one."""
-    count = header[_SW_KEY_COUNT_OFFSET]
-    return SW_KEYS_OFFSET + KEY_SIZE * (count if 1 <= count <= 3 else 1)
-
-
 def component_id(label: str) -> bytes:
     """The label as the header holds it: ASCII, cut and zero-padded to 8 bytes."""
     return label.encode("ascii", "replace")[:8].ljust(8, b"\0")
-
-
-def sw_keys_hash_of(header: Buffer) -> bytes:
-    """The hash of the software keys that an untrusted 4096-byte header announces."""
-    return bytes(header[_SW_KEYS_HASH_OFFSET : _SW_KEYS_HASH_OFFSET + 64])

@@ -80,6 +80,16 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     Refusal.SW_KEY_COUNT: RefusalWords(
         "hostboot_loader", "HBB has more than one software key", "sign HBB with one"
     ),
+    Refusal.HBI_SALT: RefusalWords(
+        "hostboot_init",
+        "HBI's hash page table begins with another salt than HBB's signatures give",
+        "put HBB and HBI of one build into the flash",
+    ),
+    Refusal.PAGE_HASH: RefusalWords(
+        "hostboot_ext",
+        "a page of HBI is not the one in its table",
+        "write HBI again",
+    ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",
         "the next record does not fit in 64 KiB",

@@ -19,6 +19,8 @@ from pefstack.images.container import (
     HardwareHeader,
     PrefixHeader,
     SoftwareHeader,
+)
+from pefstack.images.container_peek import (
     announced_payload_size,
     payload_hash_of,
     with_payload_hash,

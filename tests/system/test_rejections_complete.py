@@ -108,6 +108,21 @@ def sbe_reported(machine: Machine) -> None:
     machine.board.chip.put_scom(0x50182, 0x0000_6100_0000_0000)
 
 
+def hbi_salt(machine: Machine) -> None:
+    machine.run(until="hostboot_loader")
+    machine.board.memory.write(0x0800_0000 - 4096 + 1150, bytes(132))
+
+
+def page_hash(machine: Machine) -> None:
+    machine.flash["HBI"].write(bytes(8), 0x9000)
+
+
+PAGED = (
+    "machine.measure.profile=p10",
+    "image.flash.partition.HBI.container.hash-pages=true",
+)
+
+
 def log_broken(machine: Machine) -> None:
     machine.run(until="hostboot_ext")
     machine.board.memory.write(0x2F00_0000, bytes(0x1000))
@@ -181,6 +196,8 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.COMPONENT_ID: ("hostboot_loader", component_id),
     Refusal.CONTAINER_SIZE: ("hostboot_ext", container_size),
     Refusal.SW_KEY_COUNT: ("hostboot_loader", sw_key_count),
+    Refusal.HBI_SALT: ("hostboot_init", hbi_salt),
+    Refusal.PAGE_HASH: ("hostboot_ext", page_hash),
     Refusal.LOG_BROKEN: ("opal", log_broken),
     Refusal.LOG_FULL: ("opal", lambda machine: None),
 }
@@ -193,6 +210,8 @@ def test_every_refusal_is_provoked(small: Machine, refusal: Refusal) -> None:
     if refusal is Refusal.LOG_FULL:
         settings = [f"machine.measure.further=[{FURTHER}]"]
         machine = Machine("small", settings=settings)
+    if refusal in (Refusal.HBI_SALT, Refusal.PAGE_HASH):
+        machine = Machine("small", settings=PAGED)
     breaks(machine)
     with pytest.raises(BootFailure) as caught:
         machine.run()

@@ -94,6 +94,53 @@ def test_what_is_verified_is_what_the_boot_verifies(name: str) -> None:
     assert [(each.stage, each.place) for each in findings] == looked_at
 
 
+PAGED = (
+    "machine.measure.profile=p10",
+    "image.flash.partition.HBI.container.hash-pages=true",
+)
+
+
+def good_page(machine: Machine) -> None:
+    assert machine.flash["HBI"].header.hardware.container_size > 0x2000
+
+
+def wrong_page(machine: Machine) -> None:
+    machine.flash["HBI"].write(bytes(8), 0x9000)
+
+
+def lost_word(machine: Machine) -> None:
+    for bit in (0, 1):
+        machine.flash["HBI"].flip(9 * 0x1200, bit)
+
+
+def other_salt(machine: Machine) -> None:
+    other = "image.flash.partition.HBB.content.seed=another build"
+    foreign = Machine("small", settings=[*PAGED, other])
+    machine.flash["HBI"].write(foreign.flash["HBI"].data)
+
+
+def more_than_the_table(machine: Machine) -> None:
+    size = machine.flash["HBI"].header.hardware.container_size + 0x2000
+    machine.flash["HBI"].write(size.to_bytes(8, "big"), 6)
+
+
+@pytest.mark.parametrize(
+    "breaks", [good_page, wrong_page, lost_word, other_salt, more_than_the_table]
+)
+def test_pages_of_hbi_agree_with_the_boot(breaks: Callable[[Machine], None]) -> None:
+    machine = Machine("small", settings=PAGED)
+    breaks(machine)
+    findings = verify_machine(built(machine)).findings
+    refusals = [(each.stage, each.refusal) for each in findings if not each.good]
+    try:
+        machine.run()
+    except BootFailure as failure:
+        assert refusals[0] == (failure.stage, str(failure.refusal))
+    else:
+        assert refusals == []
+    assert bool(refusals) == (breaks is not good_page)
+
+
 CODE = bytes(range(64))
 
 

@@ -9,9 +9,16 @@ from pefstack.tools.builders.spec import ContainerSpec
 
 
 def signed_header(
-    payload: bytes, spec: ContainerSpec, keys: KeySet, label: str
+    payload: bytes,
+    spec: ContainerSpec,
+    keys: KeySet,
+    label: str,
+    unprotected_size: int = 0,
 ) -> bytes:
-    """The 4096-byte header over a protected payload, labelled as asked or by place."""
+    """The 4096-byte header over a protected payload, labelled as asked or by place.
+
+    ``unprotected_size`` bytes will follow the payload.
+    """
     signing = keys if spec.keys is None else key_set(spec.keys)
     if len(signing.software) < spec.sw_keys:
         found = f"{len(signing.software)} keys"
@@ -26,4 +33,4 @@ def signed_header(
         sw_flags=spec.sw_flags,
         target_hrmor=spec.target_hrmor,
     )
-    return sign_header(payload, signing, options)
+    return sign_header(payload, signing, options, unprotected_size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.hw.mapping import SettingError
-from pefstack.images import ecc, ffs_entry
+from pefstack.images import ecc, ffs_entry, hash_page_table
+from pefstack.images.container_peek import sw_signatures_of
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs_build import build_table
 from pefstack.images.ffs_build import partition as table_entry
@@ -13,7 +14,7 @@ from pefstack.images.ffs_entry import FfsEntry
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.container import signed_header
 from pefstack.tools.builders.content import content, flipped, key_set
-from pefstack.tools.builders.spec import FlashSpec, PartitionSpec
+from pefstack.tools.builders.spec import ContainerSpec, FlashSpec, PartitionSpec
 
 BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
 _BLANK_WORD: Final = b"\xff" * 8
@@ -33,8 +34,9 @@ def build_flash(spec: FlashSpec, keys: KeySet) -> bytearray:
     signing = keys if spec.keys is None else key_set(spec.keys)
     image = bytearray(b"\xff") * spec.size
     _put_tables(spec, image)
+    salt = _salt(spec, signing)
     for name, each in spec.present.items():
-        raw = _raw(name, each, signing)
+        raw = _raw(name, each, signing, salt)
         image[each.base : each.base + len(raw)] = raw
     return image
 
@@ -77,11 +79,11 @@ def _misc(name: str, flags: str) -> int:
     return sum(_MISC[letter] for letter in set(flags))
 
 
-def _raw(name: str, spec: PartitionSpec, keys: KeySet) -> bytes:
+def _raw(name: str, spec: PartitionSpec, keys: KeySet, salt: bytes) -> bytes:
     """What lies in the partition: content, signed, damaged, behind ECC as asked."""
     data = b"" if spec.content is None else content(spec.content, name)
     if spec.container is not None and spec.signed:
-        data = signed_header(data, spec.container, keys, name) + data
+        data = _signed(name, data, spec.container, keys, salt)
     data = flipped(data, spec.flip, name)
     room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
     if len(data) > room:
@@ -89,6 +91,25 @@ def _raw(name: str, spec: PartitionSpec, keys: KeySet) -> bytes:
         raise SettingError(f"{name}.content", f"found {found}, expected {expected}")
     raw = _behind_ecc(data, room) if spec.ecc else data
     return flipped(raw, spec.flip_raw, name)
+
+
+def _signed(
+    name: str, data: bytes, spec: ContainerSpec, keys: KeySet, salt: bytes
+) -> bytes:
+    """The container; with hash pages the table is signed and the data follows it."""
+    if not spec.hash_pages:
+        return signed_header(data, spec, keys, name) + data
+    table = hash_page_table.build(salt, data)
+    return signed_header(table, spec, keys, name, len(data)) + table + data
+
+
+def _salt(spec: FlashSpec, keys: KeySet) -> bytes:
+    """What begins HBI's table: it follows from the signatures over HBB."""
+    hbb = spec.present.get("HBB")
+    if hbb is None or hbb.container is None or hbb.content is None:
+        return bytes(hash_page_table.ENTRY_SIZE)
+    header = signed_header(content(hbb.content, "HBB"), hbb.container, keys, "HBB")
+    return hash_page_table.hbi_salt(sw_signatures_of(header))
 
 
 def _behind_ecc(data: bytes, room: int) -> bytes:

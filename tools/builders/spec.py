@@ -47,7 +47,11 @@ class ContentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """How a content is signed; the options of the signing tools."""
+    """How a content is signed; the options of the signing tools.
+
+    With ``hash_pages`` a hash page table is the payload and the content follows it,
+    verified page by page; for HBI in the flash, which is tied to HBB.
+    """
 
     sw_keys: int = 1
     entry: int = 0
@@ -57,6 +61,7 @@ class ContainerSpec:
     target_hrmor: int = 0
     label: str = ""
     keys: KeysSpec | None = None
+    hash_pages: bool = False
 
     def __post_init__(self) -> None:
         check_range("sw-keys", self.sw_keys, 3, least=1)

@@ -10,13 +10,8 @@ from pefstack.firmware.partitions import Partition
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.codec import Buffer
-from pefstack.images.container import (
-    HEADER_SIZE,
-    MAGIC,
-    ContainerHeader,
-    announced_payload_size,
-    component_id,
-)
+from pefstack.images.container import HEADER_SIZE, MAGIC, ContainerHeader, component_id
+from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.container_verify import rom_verify
 from pefstack.images.ffs import FfsTable
 from pefstack.images.ffs_entry import TYPE_PARTITION, FfsEntry

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pefstack.firmware.stage import Refusal
-from pefstack.images.container import HEADER_SIZE, announced_payload_size
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.container_verify import HBBL, SBE_FW, sbe_verify
 from pefstack.images.errors import FormatError
 from pefstack.images.sbe_payload import padded, patent_sbe_fw

@@ -8,7 +8,8 @@ from typing import Final
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, MAGIC, announced_payload_size
+from pefstack.images.container import HEADER_SIZE, MAGIC
+from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.errors import FormatError
 from pefstack.images.hbbl_area import hw_key_hash_of
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings

@@ -22,6 +22,7 @@ from pefstack.tools.verification.flash import (
     place_of,
     table_of,
 )
+from pefstack.tools.verification.pages import page_findings
 from pefstack.tools.verification.seeprom import P10, PATENT, offset_of, sbe_findings
 
 FUSED: Final = "fuses of this machine"
@@ -120,6 +121,8 @@ def _partitions(
             continue
         rules, trust = _RULES.get(stage, Rules()), _trust(fuses, stage)
         yield partition_finding(flash, place_of(table, name), rules, trust, stage)
+        if name == "HBI" and profile.table.hbi_has_pages:
+            yield from page_findings(flash, table)
 
 
 def _programme(table: FfsTable, profile: Profile) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,68 @@
+"""Look into the 4096-byte header of a container that nobody has verified yet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.images.codec import Buffer
+from pefstack.images.container import HEADER_SIZE, PART_SIZE, SW_KEYS_OFFSET
+from pefstack.images.p521 import KEY_SIZE
+
+_SW_KEY_COUNT_OFFSET: Final = 450
+_SW_KEYS_HASH_OFFSET: Final = 459
+_PAYLOAD_SIZE_OFFSET: Final = 25  # in the software header
+_PAYLOAD_HASH_OFFSET: Final = 33
+
+
+def announced_payload_size(header: Buffer) -> int | None:
+    """The protected size that an untrusted 4096-byte header announces.
+
+    None where the number of software keys is none that a verifier takes, so that the
+    place of the software header is unknown.
+    """
+    if not 1 <= header[_SW_KEY_COUNT_OFFSET] <= 3:
+        return None
+    at = _software_offset(header) + _PAYLOAD_SIZE_OFFSET
+    return int.from_bytes(header[at : at + 8], "big")
+
+
+def payload_hash_of(header: Buffer) -> bytes:
+    """The 64-byte payload hash of an untrusted 4096-byte header, whatever it says."""
+    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
+    return bytes(header[at : at + 64])
+
+
+def with_payload_hash(header: Buffer, digest: bytes) -> bytes:
+    """The same header with another hash where `payload_hash_of` reads it (1.5)."""
+    at = _software_offset(header) + _PAYLOAD_HASH_OFFSET
+    return bytes(header[:at]) + digest + bytes(header[at + len(digest) :])
+
+
+def _software_offset(header: Buffer) -> int:
+    """Where the software header is; with a number of keys nobody takes, as with one."""
+    count = header[_SW_KEY_COUNT_OFFSET]
+    return SW_KEYS_OFFSET + KEY_SIZE * (count if 1 <= count <= 3 else 1)
+
+
+def sw_keys_hash_of(header: Buffer) -> bytes:
+    """The hash of the software keys that an untrusted 4096-byte header announces."""
+    return bytes(header[_SW_KEYS_HASH_OFFSET : _SW_KEYS_HASH_OFFSET + 64])
+
+
+def sw_signatures_of(header: Buffer) -> bytes:
+    """The software signatures where the announced number of keys puts them."""
+    size = KEY_SIZE * header[_SW_KEY_COUNT_OFFSET]
+    at = SW_KEYS_OFFSET + size + PART_SIZE
+    return bytes(header[at : at + size])
+
+
+def unprotected_size(header: Buffer) -> int:
+    """How much an untrusted header says to follow its protected payload.
+
+    The container size that this rests on is not signed; 0 where it makes no sense.
+    """
+    protected = announced_payload_size(header)
+    if protected is None:
+        return 0
+    whole = int.from_bytes(header[6:14], "big")
+    return max(0, whole - HEADER_SIZE - protected)

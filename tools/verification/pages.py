@@ -1,0 +1,89 @@
+"""Verify what lies behind HBI's hash page table, as hostboot ext does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from pefstack.firmware.partitions import Partition
+from pefstack.firmware.stage import Refusal
+from pefstack.images import ecc
+from pefstack.images.container import HEADER_SIZE
+from pefstack.images.container_peek import (
+    announced_payload_size,
+    sw_signatures_of,
+    unprotected_size,
+)
+from pefstack.images.errors import FormatError
+from pefstack.images.ffs import FfsTable
+from pefstack.images.hash_page_table import (
+    ENTRY_SIZE,
+    PageError,
+    check_page,
+    hbi_salt,
+    page_at,
+    page_count,
+)
+from pefstack.images.rejection import LOG_GOOD
+from pefstack.tools.verification.finding import Finding, refused
+from pefstack.tools.verification.flash import place_of
+
+PLACE: Final = "HBI pages"
+
+
+def page_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
+    """The salt and every page; nothing where HBI has no pages."""
+    if not {"HBB", "HBI"} <= set(table.partition_sizes):
+        return
+    hbi, hbb = place_of(table, "HBI"), place_of(table, "HBB")
+    header = _data(flash, hbi, 0, HEADER_SIZE).data
+    size = unprotected_size(header) if len(header) == HEADER_SIZE else 0
+    if not size:
+        return
+    start = Finding(
+        place=PLACE, offset=hbi.offset, stage="hostboot_ext", rules="hash page table"
+    )
+    protected = announced_payload_size(header) or 0
+    entries = _data(flash, hbi, HEADER_SIZE, protected).data
+    yield from _salt(start, entries, _data(flash, hbb, 0, HEADER_SIZE).data)
+    yield _pages(start, entries, _data(flash, hbi, HEADER_SIZE + protected, size))
+
+
+def _salt(start: Finding, entries: bytes, hbb: bytes) -> Iterator[Finding]:
+    """Nothing where the table begins with what HBB's signatures give."""
+    found, wanted = entries[:ENTRY_SIZE], hbi_salt(sw_signatures_of(hbb))
+    if found != wanted:
+        mend = "put HBB and HBI of the same build into the flash"
+        texts = "salt", found.hex(), wanted.hex(), mend
+        yield refused(replace(start, stage="hostboot_init"), Refusal.HBI_SALT, *texts)
+
+
+def _pages(start: Finding, entries: bytes, content: ecc.Decoded) -> Finding:
+    if content.uncorrectable:
+        found = f"{len(content.uncorrectable)} uncorrectable words"
+        texts = "ECC", found, "none", "write the partition again"
+        return refused(start, Refusal.ECC_UNCORRECTABLE, *texts)
+    mend = "write HBI again; a page is not the one that was signed"
+    try:
+        for number in range(page_count(len(content.data))):
+            check_page(entries, number, page_at(content.data, number))
+    except PageError as wrong:
+        check = f"page 0x{wrong.page_number:x}"
+        texts = check, wrong.found, wrong.expected, mend
+        return refused(start, Refusal.PAGE_HASH, *texts)
+    except FormatError as wrong:
+        texts = wrong.field, wrong.found, wrong.expected, mend
+        return refused(start, Refusal.PAGE_HASH, *texts)
+    return replace(start, good=True, log=LOG_GOOD)
+
+
+def _data(flash: memoryview, place: Partition, start: int, size: int) -> ecc.Decoded:
+    """Data of a partition from a multiple of 8 on, as far as there is any."""
+    size = max(0, min(size, place.room - start))
+    if not place.has_ecc:
+        at = place.offset + start
+        return ecc.Decoded(data=bytes(flash[at : at + size]))
+    at = place.offset + ecc.raw_size(start)
+    decoded = ecc.decode(flash[at : at + ecc.raw_size(-(-size // 8) * 8)])
+    return replace(decoded, data=decoded.data[:size])
