@@ -185,6 +185,7 @@ def _run_tests(tree: Path, tests: Sequence[str], timeout: int, byte_code: bool) 
     pytest = importlib.import_module("pytest")
     options = ["-rf", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(tree)]
     options += ["--assert=plain"]  # nobody reads why; comparing megabytes takes long
+    options += ["-p", "no:unraisableexception"]  # tests that break leave things open
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
     return int(pytest.main([*options, *tests]))
 
