@@ -17,6 +17,7 @@ from pefstack.firmware.pages import check_salt
 from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
+from pefstack.firmware.status import tpm_is_lost
 from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE
 from pefstack.images.container_peek import payload_hash_of, sw_keys_hash_of
@@ -42,7 +43,8 @@ def run(board: Board) -> Stage:
     log = None
     if profile_of(board.spec.measure).table.sbe_measures:
         log = LogWriter.begin(board, STAGE)
-        _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
+        if not tpm_is_lost(board):  # else nobody knows what the TPM still took
+            _log_earlier(board, log, fixed.hw_key_hash, payload_hash_of(header))
     if board.chip.secure:
         measure(board, STAGE, "hbb-fw-key-hash", sw_keys_hash_of(header), log)
     bring_in(board, STAGE, "HBI", fixed, log, HBI_ADDRESS)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.firmware import hostboot_init
+from pefstack.firmware.bring_in import put
 from pefstack.firmware.load import Loaded, check_label, load
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS
 from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.hw.board import Board
-from pefstack.images.container import HEADER_SIZE
-from pefstack.images.container_peek import with_payload_hash
 
 STAGE: Final = "hostboot_loader"
 
@@ -25,13 +24,7 @@ def run(board: Board) -> Stage:
     loaded = load(board, STAGE, "HBB", read_settings(board, STAGE))
     check_label(board, STAGE, "HBB", loaded)
     _check_one_key(board, loaded)
-    container = loaded.container
-    if loaded.verified is None:  # so that later code measures the true content (1.5)
-        header = with_payload_hash(container[:HEADER_SIZE], loaded.payload_digest)
-        board.memory.write(HBB_ADDRESS - HEADER_SIZE, header)
-    else:
-        board.memory.write(HBB_ADDRESS - HEADER_SIZE, container[:HEADER_SIZE])
-    board.memory.write(HBB_ADDRESS, container[HEADER_SIZE:])
+    put(board, HBB_ADDRESS, loaded)
     measure(board, STAGE, "hbb", loaded.payload_digest)
     return hostboot_init.run
 

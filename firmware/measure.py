@@ -12,6 +12,7 @@ from pefstack.hw.board import Board
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import BANK_NAME, DIGEST_SIZE, TpmAlgId
+from pefstack.images.errors import FormatError
 from pefstack.images.event_log import EV_SEPARATOR
 from pefstack.images.event_log_build import fit, separator_digest
 
@@ -85,7 +86,7 @@ def tpm(
     """
     try:
         return client.response(board.tpm.execute(command))
-    except DeviceError as refused:
+    except (DeviceError, FormatError) as refused:
         steps = profile_of(board.spec.measure).table.tpm_steps
         if steps:
             code = steps.get(step, 0) if stage.startswith("sbe_") else 0

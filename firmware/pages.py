@@ -32,7 +32,7 @@ CODE: Final = "HBI pages"
 
 def check_salt(board: Board, stage: str) -> None:
     """The table's first entry ties HBI to the signatures of this HBB (1.3)."""
-    if not _paged_size(board) or not enforces(board, CODE):
+    if not _paged_size(board) or not enforces(board, stage, CODE):
         return
     found = board.memory.read(HBI_ADDRESS, ENTRY_SIZE)
     hbb = board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
@@ -63,7 +63,7 @@ def page_in(board: Board, stage: str) -> None:
         _check(board.memory.read(HBI_ADDRESS, protected), data)
     except (PageError, FormatError) as wrong:
         record(board, stage, CODE, 0, str(wrong))
-        if enforces(board, CODE):
+        if enforces(board, stage, CODE):
             mend = "write HBI again; a page is not the one that was signed"
             raise BootFailure(stage, Refusal.PAGE_HASH, str(wrong), mend) from wrong
     else:

@@ -16,6 +16,7 @@ from pefstack.hw.mapping import SettingError
 from pefstack.images.event_log import EV_COMPACT_HASH, EV_SEPARATOR
 
 POLICY_PCR: Final = 6
+POLICY_PCRS: Final = (6, *range(8, 17), 23)  # what locality 0 may extend, alone
 PROFILES: Final[dict[str, ProfileTable]] = {"patent": PATENT, "p10": P10, "p9": P9}
 
 
@@ -64,6 +65,9 @@ def profile_of(measure: MeasureSpec) -> Profile:
             "machine.measure.pcr",
             f"profile {measure.profile} is what real machines do: PCR{POLICY_PCR}",
         )
+    if measure.pcr not in POLICY_PCRS:
+        found = f"found {measure.pcr}, expected 6, 8 to 16 or 23"
+        raise SettingError("machine.measure.pcr", f"{found}: nobody else extends those")
     extends = tuple(_expanded(measure, table))
     subjects = dict.fromkeys((each.stage, each.what) for each in extends)
     return Profile(

@@ -30,24 +30,30 @@ def accept(
         verified = verify()
     except VerificationError as rejected:
         record(board, stage, code, rejected.log, str(rejected))
-        if code in _STATUS:
+        if _records(stage, code):
             set_status(board, _STATUS[code], rejected.rejection)
-        if secure and _policy_enforces(board, code):
+        if secure and _policy_enforces(board, stage, code):
             raise _failure(stage, code, rejected) from rejected
         return None
     record(board, stage, code, LOG_GOOD, "good")
     return verified
 
 
-def _policy_enforces(board: Board, code: str) -> bool:
+def _records(stage: str, code: str) -> bool:
+    """Whether this is one of the SBE's own two verdicts; HBBL lies in flash, too."""
+    return stage.startswith("sbe_") and code in _STATUS
+
+
+def _policy_enforces(board: Board, stage: str, code: str) -> bool:
     """The SBE only records under the policy ``record``, everybody under the last."""
     policy = board.spec.verify.policy
-    return policy == "fail-closed" or (policy == "record" and code not in _STATUS)
+    lenient = policy == "record" and _records(stage, code)
+    return policy != "record-only" and not lenient
 
 
-def enforces(board: Board, code: str) -> bool:
+def enforces(board: Board, stage: str, code: str) -> bool:
     """Whether a rejection of this code ends the boot: security on, and the policy."""
-    return board.chip.secure and _policy_enforces(board, code)
+    return board.chip.secure and _policy_enforces(board, stage, code)
 
 
 def record(board: Board, stage: str, code: str, log: int, verdict: str) -> None:

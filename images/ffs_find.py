@@ -16,16 +16,20 @@ SEARCH_DISTANCE: Final = 0x9000  # from the end of the flash to the first probe
 PAGE_SIZE: Final = 0x1000
 _MAGIC: Final = MAGIC.to_bytes(4, "big")
 
+MAX_BAD_TABLES: Final = 64  # pages that begin like a table and are none
+
 
 def find_table(read: Read, flash_size: int) -> tuple[int, FfsTable]:
     """The offset and the value of the first valid table, from the end downwards.
 
     Begins 0x9000 bytes before the end and steps back by pages of 4 KiB to the start of
     the flash. A probe reads four bytes, and more only behind the magic. Raises
-    `FormatError` if no page has a valid table; it tells about the first invalid one.
+    `FormatError` if no page has a valid table, or after 64 that only begin like one; it
+    tells about the first.
     """
     first = (flash_size - SEARCH_DISTANCE) // PAGE_SIZE * PAGE_SIZE
     problem = ""
+    bad = 0
     for at in range(first, -1, -PAGE_SIZE):
         if bytes(read(at, len(_MAGIC))) != _MAGIC:
             continue
@@ -33,6 +37,9 @@ def find_table(read: Read, flash_size: int) -> tuple[int, FfsTable]:
             table = _table(read, at, flash_size)
         except FormatError as exc:
             problem = problem or f"a table at 0x{at:x} that is bad ({exc})"
+            bad += 1
+            if bad == MAX_BAD_TABLES:
+                break
         else:
             return at, table
     found = problem or f"no table in 0x{flash_size:x} bytes"

@@ -6,10 +6,13 @@ import os
 import sys
 
 if not __package__:  # started as `python tools/boot.py`
-    sys.path[0] = __file__.rpartition("/")[0] + "/../src"
-    if not importlib.util.find_spec("construct"):  # by a Python outside .venv
-        python = sys.path[0] + "/../.venv/bin/python"
-        if not os.access(python, os.X_OK):
+    root = os.path.realpath(__file__).rpartition("/")[0] + "/.."
+    sys.path[0] = root + "/src"
+    there = map(importlib.util.find_spec, ("construct", "cryptography"))
+    if not all(there):  # by a Python outside .venv
+        ready = os.access(root + "/.venv/bin/.ready", os.F_OK)
+        python = root + "/.venv/bin/python"
+        if not ready or sys.prefix == os.path.realpath(root + "/.venv"):
             sys.exit("pefstack is not set up yet: run `make boot` in its folder, once")
         os.execv(python, [python, __file__, *sys.argv[1:]])
 

@@ -138,3 +138,47 @@ def test_invariants_hold_on_built_in_machines(name: str) -> None:
     except BootFailure as failure:
         assert machine.journal[-1].detail["refusal"] == failure.refusal
     assert inv.broken_invariants(machine.journal) == {}
+
+
+def switched_on(**settings: str | int) -> Row:
+    detail: Detail = {"policy_pcr": 6, "smd": 0, "pef": 1, **settings}
+    return "machine", "power-on", detail
+
+
+@pytest.mark.parametrize("profile", ["p10", "p9"])
+def test_real_machines_verify_everything_but_the_sbe(profile: str) -> None:
+    events = forge(
+        switched_on(profile=profile),
+        start("hostboot_init"),
+        hands_over("hostboot_init", "hostboot_ext", "HBI"),
+    )
+    assert inv.verified_before_it_runs(events) is not None
+
+
+def test_power10_measures_before_it_runs_and_tells_the_jumper() -> None:
+    on = switched_on(profile="p10")
+    over = hands_over("sbe_immutable", "sbe_mutable", "SBE_FW")
+    assert inv.measured_before_it_runs(forge(on, TPM, FIRST, over)) is not None
+    lie = measured("sbe_immutable", "security-state", 6, "01" + "00" * 31)
+    assert inv.records_tell_the_truth(forge(on, TPM, FIRST, *lie)) is not None
+
+
+@pytest.mark.parametrize(
+    ("policy", "source", "code", "offends"),
+    [
+        ("fail-closed", "sbe_mutable", "HBBL", True),
+        ("record", "sbe_mutable", "HBBL", False),
+        ("record", "hostboot_init", "HBI", True),
+        ("record", "hostboot_ext", "HBBL", True),
+        ("record-only", "hostboot_init", "HBI", False),
+    ],
+)
+def test_a_policy_forgives_only_its_own(
+    policy: str, source: str, code: str, offends: bool
+) -> None:
+    events = forge(
+        switched_on(policy=policy),
+        verified(source, code, 0),
+        hands_over(source, "opal", "PAYLOAD"),
+    )
+    assert bool(inv.rejected_code_never_runs(events)) is offends

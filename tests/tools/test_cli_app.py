@@ -113,7 +113,7 @@ def test_an_error_has_its_exit_code_and_one_line(
     assert (shown.out, shown.err) == ("", f"pef: {error}\n")
 
 
-@pytest.mark.parametrize("error", [IndexError("hollow"), AssertionError(), OSError()])
+@pytest.mark.parametrize("error", [IndexError("hollow"), AssertionError(), KeyError()])
 def test_a_defect_of_ours_is_70_with_a_traceback(
     error: Exception, capsys: Caught, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,7 +250,7 @@ def test_a_tpm_without_the_bank_is_told(capsys: Caught) -> None:
 
 
 def test_a_tpm_that_refuses_is_shown(capsys: Caught) -> None:
-    text = shown(capsys, "small", "--set", "machine.measure.pcr=17", code=4)
+    text = shown(capsys, "small", "--set", "machine.tpm.dies-at=3", code=4)
     assert text[3].endswith("-> refused")
     assert "sbe_immutable refused: tpm-refused" in text
 

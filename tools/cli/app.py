@@ -89,7 +89,7 @@ def _failed(exc: Exception) -> int:
     from pefstack.images.errors import FormatError, PefError
     from pefstack.tools.style import clean
 
-    if isinstance(exc, PefError):
+    if isinstance(exc, PefError | OSError):  # the latter: a full disk, a closed pipe
         print(f"pef: {clean(str(exc))}", file=sys.stderr)
         if isinstance(exc, BootFailure):
             return NO_BOOT

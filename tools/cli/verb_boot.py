@@ -103,14 +103,14 @@ def _boot(options: BootOptions) -> int:
     machine = Machine(options.machine, settings=options.settings)
     show = _nothing if options.quiet else _json if options.json else _text
     failure = _run(machine, options.until, show)
-    if options.event_log is not None:
-        write_bytes(options.event_log, machine.event_log)
     if options.json:
         _json_result(machine, failure)
     elif not options.quiet:
         _text_result(machine)
     if failure is not None and not options.json:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
+    if options.event_log is not None:
+        write_bytes(options.event_log, machine.event_log)
     return YES if failure is None else NO_BOOT
 
 
