@@ -186,7 +186,7 @@ def _run_tests(tree: Path, tests: Sequence[str], timeout: int, byte_code: bool) 
     options = ["-rf", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(tree)]
     options += ["--assert=plain"]  # nobody reads why; comparing megabytes takes long
     options += ["-p", "no:unraisableexception"]  # tests that break leave things open
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # loaded before
+    options += ["-W", "ignore"]  # of libraries that were loaded before
     return int(pytest.main([*options, *tests]))
 
 
