@@ -19,7 +19,6 @@ from pefstack.firmware.root_of_trust import read_settings
 from pefstack.firmware.stage import Stage
 from pefstack.hw.board import Board
 from pefstack.hw.chip import MSR_S
-from pefstack.images.sb_settings import SbSettings
 
 STAGE: Final = "opal"
 
@@ -27,8 +26,6 @@ STAGE: Final = "opal"
 def run(board: Board) -> Stage | None:
     """The last stage of the chain."""
     log = LogWriter.resume(board, STAGE)
-    # skiboot gives no minimum version to the verification code (1.3)
-    fixed = replace(read_settings(board, STAGE), minimum_secure_version=0)
     subjects = profile_of(board.spec.measure).subjects(STAGE)
     there = present(board, STAGE, [what.upper() for what in subjects])
     for what in subjects:
@@ -39,7 +36,7 @@ def run(board: Board) -> Stage | None:
         elif what.startswith("further-"):
             measure(board, STAGE, what, further_value(board.spec.measure, what), log)
         elif what.upper() in there:
-            _read(board, what, fixed, log)
+            _read(board, what, log)
     return None
 
 
@@ -47,7 +44,11 @@ def _pef_enable(board: Board) -> bytes:
     return bytes([bool(board.chip.msr & MSR_S)])
 
 
-def _read(board: Board, what: str, fixed: SbSettings, log: LogWriter) -> None:
-    """Verify and measure a partition as skiboot does; its label is not looked at."""
+def _read(board: Board, what: str, log: LogWriter) -> None:
+    """Verify and measure a partition as skiboot does; its label is not looked at.
+
+    skiboot gives no minimum version to the verification code (1.3).
+    """
+    fixed = replace(read_settings(board, STAGE), minimum_secure_version=0)
     loaded = load(board, STAGE, what.upper(), fixed)
     measure(board, STAGE, what, loaded.payload_digest, log)

@@ -7,14 +7,15 @@ from typing import Final
 
 from pefstack.images.codec import Buffer
 from pefstack.images.errors import FormatError
-from pefstack.images.ffs import HEADER_SIZE, MAGIC, FfsHeader, FfsTable
-from pefstack.images.ffs_entry import NAME
+from pefstack.images.ffs import HEADER_SIZE, MAGIC, MAX_ENTRY_COUNT, FfsTable
+from pefstack.images.ffs_entry import ENTRY_SIZE, NAME
 
 Read = Callable[[int, int], Buffer]  # offset and size, in bytes of the flash
 
 SEARCH_DISTANCE: Final = 0x9000  # from the end of the flash to the first probe
 PAGE_SIZE: Final = 0x1000
 _MAGIC: Final = MAGIC.to_bytes(4, "big")
+_COUNT_OFFSET: Final = 16  # entry_count in the header
 
 MAX_BAD_TABLES: Final = 64  # pages that begin like a table and are none
 
@@ -47,5 +48,8 @@ def find_table(read: Read, flash_size: int) -> tuple[int, FfsTable]:
 
 
 def _table(read: Read, at: int, flash_size: int) -> FfsTable:
-    header, _ = FfsHeader.from_prefix(read(at, HEADER_SIZE))
-    return FfsTable.from_bytes(read(at, header.used_size), flash_size=flash_size)
+    """The table with one look at its header: the count alone says how much to read."""
+    count = int.from_bytes(read(at, HEADER_SIZE)[_COUNT_OFFSET:][:4], "big")
+    size = HEADER_SIZE + min(count, MAX_ENTRY_COUNT) * ENTRY_SIZE
+    raw = read(at, min(size, flash_size - at))
+    return FfsTable.from_prefix(raw, flash_size=flash_size)[0]
