@@ -10,10 +10,9 @@ from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE
 from pefstack.images.errors import FormatError
 from pefstack.images.hbbl_area import hw_key_hash_of
-from pefstack.images.sb_settings import MeasurementSettings, SbSettings
+from pefstack.images.sb_settings import SIGNING_V1, MeasurementSettings, SbSettings
 from pefstack.images.xip import NAME, XipImage
 
-SIGNING_MODE_V1: Final = 0
 _BUILD: Final = "build the SEEPROM images again with `pef build`"
 
 
@@ -90,7 +89,7 @@ def _confirm(board: Board, stage: str, found: SbSettings) -> None:
                 f"{name}: found {_text(there)}, fused {_text(fused)}",
                 "build the SEEPROM for this machine's fuses",
             )
-    if found.signing_mode != SIGNING_MODE_V1:
+    if found.signing_mode != SIGNING_V1:
         raise BootFailure(
             stage,
             Refusal.SIGNING_MODE,

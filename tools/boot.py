@@ -12,7 +12,8 @@ if not __package__:  # started as `python tools/boot.py`
     if not all(there):  # by a Python outside .venv
         ready = os.access(root + "/.venv/bin/.ready", os.F_OK)
         python = root + "/.venv/bin/python"
-        if not ready or sys.prefix == os.path.realpath(root + "/.venv"):
+        ours = os.path.realpath(sys.prefix) == os.path.realpath(root + "/.venv")
+        if not ready or ours:
             sys.exit("pefstack is not set up yet: run `make boot` in its folder, once")
         os.execv(python, [python, __file__, *sys.argv[1:]])
 

@@ -26,7 +26,14 @@ from pefstack.tools.machine_file import Document, load, overlay
 
 KEPT_FOR_EACH_NAME: Final = 3
 _PACKAGE: Final = Path(__file__).parent.parent
-_BUILDS: Final = ("images", "tools/builders", "hw/mapping.py", "hw/machine.py")
+_BUILDS: Final = (
+    "images/*.py",
+    "tools/builders/*.py",
+    "tools/built.py",
+    "firmware/profile*.py",
+    "hw/mapping.py",
+    "hw/machine.py",
+)
 
 
 def open_machine(path: Path, document: Document) -> BuiltMachine:
@@ -161,8 +168,5 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _code() -> list[Path]:
-    found: list[Path] = []
-    for name in _BUILDS:
-        place = _PACKAGE / name
-        found += sorted(place.glob("*.py")) if place.is_dir() else [place]
-    return found
+    """Our own files that decide what an image is."""
+    return [path for name in _BUILDS for path in sorted(_PACKAGE.glob(name))]

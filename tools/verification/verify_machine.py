@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from pefstack.firmware.profiles import Profile, profile_of
-from pefstack.firmware.root_of_trust import SIGNING_MODE_V1
 from pefstack.firmware.stage import Refusal
 from pefstack.hw.machine import FusesSpec
 from pefstack.images.ffs import FfsTable
 from pefstack.images.hbbl_area import hw_key_hash_of
-from pefstack.images.sb_settings import MeasurementSettings, SbSettings
+from pefstack.images.sb_settings import SIGNING_V1, MeasurementSettings, SbSettings
 from pefstack.images.sbe_payload import padded
 from pefstack.images.xip import XipImage
 from pefstack.tools.built import BuiltMachine
@@ -96,9 +95,9 @@ def _settings(start: Finding, there: SbSettings, fuses: FusesSpec) -> Iterator[F
             mend = "build the SEEPROM for this machine's fuses"
             texts = name, _text(found), _text(fused), mend
             yield refused(start, Refusal.SETTINGS_DIFFER, *texts)
-    if there.signing_mode != SIGNING_MODE_V1:
+    if there.signing_mode != SIGNING_V1:
         mend = "set machine.fuses.signing-mode to 0 and build again"
-        texts = "signing mode", f"{there.signing_mode}", f"{SIGNING_MODE_V1}", mend
+        texts = "signing mode", f"{there.signing_mode}", f"{SIGNING_V1}", mend
         yield refused(start, Refusal.SIGNING_MODE, *texts)
 
 
