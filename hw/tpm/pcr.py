@@ -54,8 +54,8 @@ class PcrBanks:
         self.update_counter += set_now.bit_count()
 
     def extend(self, alg: int, pcr: int, digest: bytes) -> bytes | None:
-        """H(old || digest); None, and no change, when the bank lacks this PCR."""
-        if not self.allocated[alg] >> pcr & 1:
+        """H(old || digest); None, and no change, when there is no such PCR."""
+        if not self.allocated.get(alg, 0) >> pcr & 1:
             return None
         bank = self.values[alg]
         value: bytes = HASH[alg](bank[pcr] + digest).digest()
@@ -76,7 +76,7 @@ class PcrBanks:
         digests: list[bytes] = []
         answered: list[PcrSelect] = []
         for alg, mask in selections:
-            mask &= self.allocated[alg]
+            mask &= self.allocated.get(alg, 0)
             wanted = [pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1]
             given = wanted[: max_count - len(digests)]
             digests += [self.values[alg][pcr] for pcr in given]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm.dictionary_attack import DictionaryAttack
+from pefstack.hw.tpm.hierarchies import Hierarchies
+from pefstack.hw.tpm.key_maker import KeyMaker
+from pefstack.hw.tpm.nv import NvStore
+from pefstack.hw.tpm.objects import ObjectStore, Sequence
 from pefstack.hw.tpm.pcr import Bank, PcrBanks
+from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_store import SessionStore
 
 CLOCK_UPDATE: Final = 4096  # milliseconds between two writes of Clock to NV
 MAX_UINT64: Final = (1 << 64) - 1
@@ -27,15 +34,24 @@ class Orderly(IntEnum):
 class Settings:
     """What one kind of TPM can do; the same for its whole life."""
 
-    digest_sizes: Mapping[int, int]  # the implemented hashes, each with a PCR bank
+    digest_sizes: Mapping[int, int]  # the implemented hashes
+    banks: tuple[int, ...]  # those of them that have a PCR bank
     command_attributes: tuple[int, ...]  # TPMA_CC in rising order of the code
+    transient_slots: int
 
 
 class TpmState:
     """Everything that commands and power change, except the entropy."""
 
     __slots__ = (
+        "clear_count",
         "clock_at_power_on",
+        "context_secret",
+        "dictionary_attack",
+        "generation",
+        "hierarchies",
+        "nv",
+        "objects",
         "orderly",
         "pcrs",
         "pending_allocation",
@@ -45,12 +61,25 @@ class TpmState:
         "restart_count",
         "safe_from",
         "saved_pcrs",
+        "saved_sequences",
+        "sessions",
         "started",
         "startup_locality",
         "was_orderly",
     )
 
-    def __init__(self, allocated: Mapping[int, int]) -> None:
+    def __init__(
+        self, allocated: Mapping[int, int], slots: int, entropy: Entropy | None
+    ) -> None:
+        self.hierarchies = Hierarchies(entropy)
+        self.objects = ObjectStore(slots)
+        self.sessions = SessionStore()
+        self.nv = NvStore()
+        self.dictionary_attack = DictionaryAttack()
+        self.context_secret = b""  # of this TPM Reset; protects contexts
+        self.saved_sequences: dict[int, Sequence] = {}
+        self.clear_count = 0  # of TPM Resets and Restarts
+        self.generation = 0  # of what lasts: it counts the changes
         self.powered = False
         self.started = False
         self.pcrs = PcrBanks(allocated)
@@ -70,19 +99,38 @@ class TpmState:
         self.orderly = Orderly.NONE
         self.saved_pcrs = None
 
+    def note_change(self) -> None:
+        """Something that outlives a loss of power has changed."""
+        self.generation += 1
+
     def fork(self) -> TpmState:
-        """An independent copy; saved PCRs are never changed, so they are shared."""
+        """An independent copy; what is never changed is shared."""
         copy = TpmState.__new__(TpmState)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
-        copy.pcrs = self.pcrs.fork()
+        for name in ("hierarchies", "objects", "sessions", "nv", "pcrs"):
+            setattr(copy, name, getattr(self, name).fork())
+        copy.dictionary_attack = replace(self.dictionary_attack)
+        copy.saved_sequences = {
+            number: each.fork() for number, each in self.saved_sequences.items()
+        }
         return copy
 
 
 class Internals:
     """One TPM from the inside."""
 
-    __slots__ = ("clock", "entropy", "journal", "locality", "settings", "state")
+    __slots__ = (
+        "clock",
+        "entropy",
+        "handles",
+        "journal",
+        "keys",
+        "locality",
+        "settings",
+        "state",
+        "uses",
+    )
 
     def __init__(
         self,
@@ -91,13 +139,17 @@ class Internals:
         entropy: Entropy,
         clock: Clock,
         journal: Journal,
+        keys: KeyMaker,
     ) -> None:
         self.settings = settings
         self.state = state
         self.entropy = entropy
         self.clock = clock
         self.journal = journal
-        self.locality = 0  # of the command being executed
+        self.keys = keys
+        self.locality = 0  # of the command being executed, as the next two
+        self.handles: list[int] = []
+        self.uses: list[SessionUse] = []
 
     def time(self) -> int:
         """Milliseconds since power came on."""

@@ -11,13 +11,8 @@ from pefstack.hw.tpm.codes import (
     TpmCc,
     TpmRh,
 )
-from pefstack.hw.tpm.command import (
-    TPMI_DH_PCR,
-    TPMI_DH_PCR_OR_NULL,
-    Command,
-    Handle,
-    Parameter,
-)
+from pefstack.hw.tpm.command import Command, Handle, Parameter
+from pefstack.hw.tpm.handles import TPMI_DH_PCR, TPMI_DH_PCR_OR_NULL
 from pefstack.hw.tpm.pcr import EXTEND_MASKS, HASH, RESET_MASKS, SAVED_MASK
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.state import Internals
@@ -69,7 +64,7 @@ def pcr_event(
 ) -> tuple[list[TaggedDigest]]:
     """Hash the data for every implemented bank, extend, and give the digests."""
     digests: list[TaggedDigest] = [
-        (alg, HASH[alg](event_data).digest()) for alg in inner.settings.digest_sizes
+        (alg, HASH[alg](event_data).digest()) for alg in inner.settings.banks
     ]
     pcr_extend(inner, pcr_handle, digests)
     return (digests,)
@@ -96,14 +91,14 @@ def pcr_reset(inner: Internals, pcr_handle: int) -> tuple[()]:
 PCR_EXTEND: Final = Command(
     code=TpmCc.PCR_EXTEND,
     action=pcr_extend,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR_OR_NULL),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR_OR_NULL),),
     parameters=(Parameter(name="digests", unmarshal=TPML_DIGEST_VALUES),),
     writes_nv=True,
 )
 PCR_EVENT: Final = Command(
     code=TpmCc.PCR_EVENT,
     action=pcr_event,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR_OR_NULL),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR_OR_NULL),),
     parameters=(Parameter(name="eventData", unmarshal=tpm2b(MAX_DIGEST_BUFFER)),),
     results=(put_digest_values,),
     writes_nv=True,
@@ -117,6 +112,6 @@ PCR_READ: Final = Command(
 PCR_RESET: Final = Command(
     code=TpmCc.PCR_RESET,
     action=pcr_reset,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR),),
     writes_nv=True,
 )

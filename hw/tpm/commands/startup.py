@@ -11,6 +11,7 @@ from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Orderly, TpmState
 from pefstack.hw.tpm.structures import TPM_SU, TPMI_YES_NO, put_tpm2b, put_uint32
 
 STARTUP_LOCALITIES: Final = (0, 3)
+CONTEXT_SECRET_SIZE: Final = 32
 _MAX_UINT32: Final = 0xFFFFFFFF
 
 # How Startup goes on: (what the last Shutdown left, type of Startup)
@@ -34,7 +35,15 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
         raise Refusal(TpmRc.LOCALITY)
     _count(state, effect)
     _start_pcrs(state, effect, locality)
+    is_orderly = state.orderly is not Orderly.NONE
+    if effect == "reset":
+        _forget(inner)
+    if effect != "resume":
+        _restart(inner, is_reset=effect == "reset", is_orderly=is_orderly)
+    state.sessions.keep_saved()
     _start_clock(inner)
+    state.dictionary_attack.startup(inner.clock_value(), is_orderly=is_orderly)
+    state.note_change()
     state.started = True
     state.startup_locality = locality
     name = TpmSu(startup_type).name.lower()
@@ -48,6 +57,22 @@ def _count(state: TpmState, effect: str) -> None:
         state.restart_count = 0
     else:
         state.restart_count = state.restart_count + 1 & _MAX_UINT32
+
+
+def _forget(inner: Internals) -> None:
+    """TPM Reset: no session and no saved context of before is any good."""
+    state = inner.state
+    state.context_secret = inner.entropy.random_bytes(CONTEXT_SECRET_SIZE)
+    state.sessions.end_all()
+    state.saved_sequences.clear()
+
+
+def _restart(inner: Internals, *, is_reset: bool, is_orderly: bool) -> None:
+    """TPM Reset and Restart: what Startup(CLEAR) sets back."""
+    state = inner.state
+    state.clear_count += 1
+    state.hierarchies.restart(inner.entropy, is_reset=is_reset)
+    state.nv.startup(is_orderly=is_orderly)
 
 
 def _start_pcrs(state: TpmState, effect: str, locality: int) -> None:
@@ -82,6 +107,7 @@ def shutdown(inner: Internals, shutdown_type: int) -> tuple[()]:
         state.orderly, state.saved_pcrs = Orderly.STATE, state.pcrs.saved()
     else:
         state.orderly, state.saved_pcrs = Orderly.CLEAR, None
+    state.note_change()
     name = TpmSu(shutdown_type).name.lower()
     inner.journal.add("tpm", "shutdown", type=name)
     return ()

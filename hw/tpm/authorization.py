@@ -1,0 +1,222 @@
+"""Who may act: the checks of every session of a command (Part 1, "Authorizations").
+
+A failed check changes nothing but the counter of guesses.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import Any, Final
+
+from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc, TpmNt, TpmRh
+from pefstack.hw.tpm.command import AuthRole
+from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
+from pefstack.hw.tpm.invocation import Invocation
+from pefstack.hw.tpm.nv import NvIndex
+from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.pin import check_pin, count_pin
+from pefstack.hw.tpm.policy_check import check_policy
+from pefstack.hw.tpm.response_codes import Refusal, TpmRc
+from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_area import where
+from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, session_hmac
+from pefstack.hw.tpm.state import Internals
+
+_USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
+
+
+def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
+    """Check every session in its turn; raises `Refusal`."""
+    _check_uses(inner, call, uses)
+    if len(uses) < call.command.auth_count:
+        raise Refusal(TpmRc.AUTH_MISSING)
+    for index, use in enumerate(uses):
+        entity = call.authorized(index)
+        if entity is None:
+            _check_further(call, uses, index)
+        else:
+            _check_entity(inner, call, uses, index, entity)
+
+
+def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
+    """Encryption only where a parameter can be encrypted; the exclusive session."""
+    for index, use in enumerate(uses):
+        session = use.session
+        for attribute, possible in (
+            (TpmaSession.DECRYPT, call.command.decrypts),
+            (TpmaSession.ENCRYPT, call.command.encrypts),
+        ):
+            if use.has(attribute) and not possible:
+                raise Refusal(TpmRc.ATTRIBUTES + where(index))
+            if use.has(attribute) and session and not session.can_encrypt:
+                raise Refusal(TpmRc.SYMMETRIC + where(index))
+        if use.has(TpmaSession.AUDIT_EXCLUSIVE) and not use.has(
+            TpmaSession.AUDIT_RESET
+        ):
+            is_first = session is not None and not session.audit_digest
+            if not is_first and inner.state.sessions.exclusive != use.handle:
+                raise Refusal(TpmRc.EXCLUSIVE)
+
+
+def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
+    """A session that authorizes nothing: it must be there for something else."""
+    use = uses[index]
+    if use.session is None:
+        raise Refusal(TpmRc.HANDLE + where(index))
+    if not use.attributes & _USES:
+        raise Refusal(TpmRc.ATTRIBUTES + where(index))
+    if not _hmac_is_good(call, uses, index, None):
+        raise Refusal(TpmRc.AUTH_FAIL + where(index))
+
+
+def _check_entity(
+    inner: Internals,
+    call: Invocation,
+    uses: list[SessionUse],
+    index: int,
+    entity: Any,
+) -> None:
+    """One handle's authorization: is it allowed in this way, and is it right."""
+    session = uses[index].session
+    is_policy = session is not None and session.is_policy
+    try:
+        _check_way(call, index, entity, is_policy=is_policy)
+    except Refusal as refusal:
+        raise refusal from None
+    takes_auth = True
+    if session is not None and session.policy is not None:
+        policy = session.policy
+        takes_auth = policy.needs_auth_value or policy.needs_password
+    if takes_auth:
+        _check_lockout(inner, entity)
+    if session is not None and session.is_policy:
+        try:
+            check_policy(inner, call, session, index, entity)
+        except Refusal as refusal:
+            unnumbered = refusal.rc in (TpmRc.PCR_CHANGED, TpmRc.LOCALITY)
+            raise Refusal(refusal.rc + (0 if unnumbered else where(index))) from None
+    good = _auth_is_good(call, uses, index, entity)
+    if takes_auth:
+        _note(inner, entity, good=good)
+    if not good:
+        rc = TpmRc.AUTH_FAIL if _counts(entity) else TpmRc.BAD_AUTH
+        raise Refusal(rc + where(index))
+
+
+def _check_way(
+    call: Invocation, index: int, entity: Any, *, is_policy: bool
+) -> None:
+    """Whether authValue or policy may be used for this entity in this role."""
+    role = call.role(index)
+    code = call.command.code
+    if is_policy:
+        if not _policy_available(entity, code):
+            raise Refusal(TpmRc.AUTH_UNAVAILABLE)
+        return
+    if _policy_is_required(entity, role):
+        raise Refusal(TpmRc.AUTH_TYPE)
+    if not _auth_value_available(entity, role, code):
+        raise Refusal(TpmRc.AUTH_UNAVAILABLE)
+
+
+def _policy_is_required(entity: Any, role: AuthRole) -> bool:
+    if role is AuthRole.DUP:
+        return True
+    if role is not AuthRole.ADMIN:
+        return False
+    if isinstance(entity, NvIndex):
+        return True
+    attributes = entity.public.attributes if isinstance(entity, TpmObject) else 0
+    return bool(attributes & TpmaObject.ADMIN_WITH_POLICY)
+
+
+def _auth_value_available(entity: Any, role: AuthRole, code: int) -> bool:
+    if isinstance(entity, TpmObject):
+        if role is AuthRole.USER:
+            return bool(entity.public.attributes & TpmaObject.USER_WITH_AUTH)
+        return entity.sensitive is not None
+    if isinstance(entity, NvIndex):
+        return entity.allows_auth_value(code) and check_pin(entity)
+    return True
+
+
+def _policy_available(entity: Any, code: int) -> bool:
+    if isinstance(entity, NvIndex):
+        role_is_admin = code in (TpmCc.NV_CHANGE_AUTH, TpmCc.NV_UNDEFINE_SPACE_SPECIAL)
+        return bool(entity.auth_policy) and (
+            role_is_admin or entity.allows_policy(code)
+        )
+    return bool(entity.auth_policy)
+
+
+def _counts(entity: Any) -> bool:
+    """Whether a wrong authValue counts as a guess."""
+    if isinstance(entity, Hierarchy):
+        return entity.handle == TpmRh.LOCKOUT
+    return bool(entity.is_da_protected)
+
+
+def _check_lockout(inner: Internals, entity: Any) -> None:
+    if not _counts(entity):
+        return
+    attack = inner.state.dictionary_attack
+    attack.heal(inner.clock_value())
+    if isinstance(entity, Hierarchy):
+        attack.check_lockout()
+    else:
+        attack.check()
+
+
+def _note(inner: Internals, entity: Any, *, good: bool) -> None:
+    """Count the guess; a PIN index counts by itself."""
+    if isinstance(entity, NvIndex) and entity.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
+        count_pin(inner, entity, good=good)
+        return
+    if not _counts(entity):
+        return
+    attack, now = inner.state.dictionary_attack, inner.clock_value()
+    if isinstance(entity, Hierarchy):
+        if not good:
+            attack.fail_lockout(now)
+            inner.state.note_change()
+        return
+    attack.used = True
+    if not good:
+        attack.fail(now)
+        inner.state.note_change()
+
+
+def _auth_is_good(
+    call: Invocation, uses: list[SessionUse], index: int, entity: Any
+) -> bool:
+    use = uses[index]
+    session = use.session
+    if session is None:
+        return compare_digest(trimmed(use.auth), entity.auth_value)
+    if session.policy is not None and session.policy.needs_password:
+        return compare_digest(trimmed(use.auth), entity.auth_value)
+    return _hmac_is_good(call, uses, index, entity)
+
+
+def _hmac_is_good(
+    call: Invocation, uses: list[SessionUse], index: int, entity: Any | None
+) -> bool:
+    use = uses[index]
+    session = use.session
+    if session is None:
+        return False
+    key = hmac_key(session, entity)
+    if session.is_policy and not key:
+        return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
+    return compare_digest(use.auth, _hmac(call, uses, index, key))
+
+
+def _hmac(call: Invocation, uses: list[SessionUse], index: int, key: bytes) -> bytes:
+    use = uses[index]
+    session = use.session
+    if session is None:  # a password has no HMAC
+        return b""
+    further = further_nonces(uses) if index == 0 else b""
+    nonces = use.nonce_caller, session.nonce_tpm
+    p_hash = call.cp_hash(session.auth_hash)
+    return session_hmac(key, session, p_hash, nonces, further, use.attributes)
