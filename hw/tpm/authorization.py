@@ -17,11 +17,12 @@ from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.pin import check_pin, count_pin
 from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
 from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, session_hmac
 from pefstack.hw.tpm.state import Internals
 
+_WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
 _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
 
 
@@ -30,7 +31,7 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
     _check_uses(inner, call, uses)
     if len(uses) < call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
-    for index, use in enumerate(uses):
+    for index in range(len(uses)):
         entity = call.authorized(index)
         if entity is None:
             _check_further(call, uses, index)
@@ -39,32 +40,41 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
 
 
 def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
-    """Encryption only where a parameter can be encrypted; the exclusive session."""
+    """Encryption only where a parameter can be encrypted; nothing for no use."""
     for index, use in enumerate(uses):
-        session = use.session
+        if call.authorized(index) is None:
+            _check_useful(use, index)
         for attribute, possible in (
             (TpmaSession.DECRYPT, call.command.decrypts),
             (TpmaSession.ENCRYPT, call.command.encrypts),
         ):
             if use.has(attribute) and not possible:
                 raise Refusal(TpmRc.ATTRIBUTES + where(index))
-            if use.has(attribute) and session and not session.can_encrypt:
+            if use.has(attribute) and use.session and not use.session.can_encrypt:
                 raise Refusal(TpmRc.SYMMETRIC + where(index))
-        if use.has(TpmaSession.AUDIT_EXCLUSIVE) and not use.has(
-            TpmaSession.AUDIT_RESET
-        ):
-            is_first = session is not None and not session.audit_digest
-            if not is_first and inner.state.sessions.exclusive != use.handle:
-                raise Refusal(TpmRc.EXCLUSIVE)
+        if use.has(TpmaSession.AUDIT_EXCLUSIVE):
+            _check_exclusive(inner, use)
 
 
-def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
-    """A session that authorizes nothing: it must be there for something else."""
-    use = uses[index]
+def _check_exclusive(inner: Internals, use: SessionUse) -> None:
+    """Only the exclusive audit session, or one that starts to audit."""
+    starts = use.session is not None and not use.session.audit_digest
+    if starts or use.has(TpmaSession.AUDIT_RESET):
+        return
+    if inner.state.sessions.exclusive != use.handle:
+        raise Refusal(TpmRc.EXCLUSIVE)
+
+
+def _check_useful(use: SessionUse, index: int) -> None:
+    """A session that authorizes nothing must be there for something else."""
     if use.session is None:
         raise Refusal(TpmRc.HANDLE + where(index))
     if not use.attributes & _USES:
         raise Refusal(TpmRc.ATTRIBUTES + where(index))
+
+
+def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
+    """A session that authorizes nothing has an HMAC all the same."""
     if not _hmac_is_good(call, uses, index, None):
         raise Refusal(TpmRc.AUTH_FAIL + where(index))
 
@@ -78,23 +88,12 @@ def _check_entity(
 ) -> None:
     """One handle's authorization: is it allowed in this way, and is it right."""
     session = uses[index].session
-    is_policy = session is not None and session.is_policy
-    try:
-        _check_way(call, index, entity, is_policy=is_policy)
-    except Refusal as refusal:
-        raise refusal from None
-    takes_auth = True
-    if session is not None and session.policy is not None:
-        policy = session.policy
-        takes_auth = policy.needs_auth_value or policy.needs_password
+    _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
+    takes_auth = _takes_auth_value(session)
     if takes_auth:
         _check_lockout(inner, entity)
     if session is not None and session.is_policy:
-        try:
-            check_policy(inner, call, session, index, entity)
-        except Refusal as refusal:
-            unnumbered = refusal.rc in (TpmRc.PCR_CHANGED, TpmRc.LOCALITY)
-            raise Refusal(refusal.rc + (0 if unnumbered else where(index))) from None
+        _check_policy(inner, call, session, index, entity)
     good = _auth_is_good(call, uses, index, entity)
     if takes_auth:
         _note(inner, entity, good=good)
@@ -103,9 +102,24 @@ def _check_entity(
         raise Refusal(rc + where(index))
 
 
-def _check_way(
-    call: Invocation, index: int, entity: Any, *, is_policy: bool
+def _takes_auth_value(session: Session | None) -> bool:
+    """Whether the entity's authValue is proven; a policy may do without."""
+    if session is None or session.policy is None:
+        return True
+    return session.policy.needs_auth_value or session.policy.needs_password
+
+
+def _check_policy(
+    inner: Internals, call: Invocation, session: Session, index: int, entity: Any
 ) -> None:
+    try:
+        check_policy(inner, call, session, index, entity)
+    except Refusal as refusal:
+        place = 0 if refusal.rc in _WITHOUT_PLACE else where(index)
+        raise Refusal(refusal.rc + place) from None
+
+
+def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) -> None:
     """Whether authValue or policy may be used for this entity in this role."""
     role = call.role(index)
     code = call.command.code

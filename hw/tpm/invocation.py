@@ -20,7 +20,9 @@ class Invocation:
 
     __slots__ = ("_cp_hashes", "command", "entities", "handles", "parameters")
 
-    def __init__(self, command: Command, handles: list[int], entities: list[Any]) -> None:
+    def __init__(
+        self, command: Command, handles: list[int], entities: list[Any]
+    ) -> None:
         self.command: Final = command
         self.handles: Final = handles
         self.entities: Final = entities

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import TpmaObject, TpmAlgId, TpmRh
+from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmRh
 from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.sensitive import Sensitive
@@ -62,7 +62,7 @@ class TpmObject:
     def is_parent(self) -> bool:
         """A storage key: restricted, decrypting, with a symmetric algorithm."""
         wanted = TpmaObject.RESTRICTED | TpmaObject.DECRYPT
-        attributes = self.public.attributes & (wanted | TpmaObject.SIGN_ENCRYPT)
+        attributes = self.public.attributes & (wanted | TpmaObject.SIGN)
         symmetric = getattr(self.public.parameters, "symmetric", None)
         has_cipher = symmetric is None or symmetric.alg != TpmAlgId.NULL
         return attributes == wanted and has_cipher and self._has_secret

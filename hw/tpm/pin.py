@@ -13,7 +13,7 @@ _PIN: Final = Struct(">II")  # TPMS_NV_PIN_COUNTER_PARAMETERS: pinCount, pinLimi
 
 
 def check_pin(index: NvIndex) -> bool:
-    """Whether the authValue may be tried: a PIN index is written, its count not full."""
+    """Whether the authValue may be tried: it is written, and its count not full."""
     if index.type not in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
         return True
     count, limit = _PIN.unpack(index.data)

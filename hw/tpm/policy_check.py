@@ -22,7 +22,7 @@ _ANY_SIZED: Final = tpm2b(MAX_COMMAND_SIZE)
 def check_policy(
     inner: Internals, call: Invocation, session: Session, index: int, entity: Any
 ) -> None:
-    """Refuses where the session's digest, or a condition that it carries, is not met."""
+    """Refuses where the session's digest, or a condition it carries, is not met."""
     policy = session.policy
     if policy is None or session.is_trial:
         raise Refusal(TpmRc.ATTRIBUTES)
@@ -36,9 +36,13 @@ def check_policy(
     if policy.needs_presence:  # nobody can push a button on this TPM
         raise Refusal(TpmRc.PP)
     _check_hashes(call, session, policy)
-    if policy.nv_written is not None and isinstance(entity, NvIndex):
-        if entity.has(TpmaNv.WRITTEN) is not policy.nv_written:
-            raise Refusal(TpmRc.POLICY_FAIL)
+    if isinstance(entity, NvIndex) and policy.nv_written is not None:
+        _check_written(entity, written=policy.nv_written)
+
+
+def _check_written(index: NvIndex, *, written: bool) -> None:
+    if index.has(TpmaNv.WRITTEN) is not written:
+        raise Refusal(TpmRc.POLICY_FAIL)
 
 
 def _check_pcrs(inner: Internals, policy: PolicyState) -> None:

@@ -56,7 +56,9 @@ def where(index: int) -> int:
     return RC_S + (index + 1) * RC_1
 
 
-def _numbered(area: Reader, earlier: list[SessionUse], store: SessionStore) -> SessionUse:
+def _numbered(
+    area: Reader, earlier: list[SessionUse], store: SessionStore
+) -> SessionUse:
     index = len(earlier)
     if index == MAX_SESSION_NUM:
         raise Refusal(TpmRc.SIZE + where(index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import TpmaSession, TpmAlgId
+from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession
 from pefstack.hw.tpm.crypto.hashes import digest, hmac
 from pefstack.hw.tpm.crypto.kdf import kdfa
 from pefstack.hw.tpm.crypto.symmetric import cfb_decrypt, cfb_encrypt, xor_mask

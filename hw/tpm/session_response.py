@@ -106,9 +106,9 @@ def _hmac(
 ) -> bytes:
     """Empty for a policy without any key, and where the password was sent in clear."""
     key = hmac_key(session, entity)
-    if session.policy is not None:
-        if session.policy.needs_password or not (key or use.auth):
-            return b""
+    policy = session.policy
+    if policy is not None and (policy.needs_password or not (key or use.auth)):
+        return b""
     p_hash = call.rp_hash(session.auth_hash, results)
     nonces = session.nonce_tpm, use.nonce_caller
     return session_hmac(key, session, p_hash, nonces, b"", use.attributes)

@@ -2,9 +2,7 @@
 
 import pytest
 
-from pefstack.hw.tpm.command import Command, Handle
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.sessions import Session, check_authorizations
 from tpm_kit import (
     EMPTY_PASSWORD,
     PW,

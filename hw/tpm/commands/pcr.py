@@ -9,10 +9,11 @@ from pefstack.hw.tpm.codes import (
     MAX_DIGEST_BUFFER,
     MAX_PCR_DIGESTS,
     TpmCc,
-    TpmRh,
 )
 from pefstack.hw.tpm.command import Command, Handle, Parameter
+from pefstack.hw.tpm.entities import Pcr
 from pefstack.hw.tpm.handles import TPMI_DH_PCR, TPMI_DH_PCR_OR_NULL
+from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.pcr import EXTEND_MASKS, HASH, RESET_MASKS, SAVED_MASK
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.state import Internals
@@ -30,10 +31,10 @@ from pefstack.hw.tpm.structures import (
 
 
 def pcr_extend(
-    inner: Internals, pcr_handle: int, digests: list[TaggedDigest]
+    inner: Internals, pcr_handle: Pcr | Hierarchy, digests: list[TaggedDigest]
 ) -> tuple[()]:
     """H(old || digest) in each bank named; banks without this PCR are ignored."""
-    if pcr_handle == TpmRh.NULL:
+    if isinstance(pcr_handle, Hierarchy):  # TPM_RH_NULL
         return ()
     if not EXTEND_MASKS[inner.locality] >> pcr_handle & 1:
         raise Refusal(TpmRc.LOCALITY)
@@ -60,7 +61,7 @@ def _note_extend(
 
 
 def pcr_event(
-    inner: Internals, pcr_handle: int, event_data: bytes
+    inner: Internals, pcr_handle: Pcr | Hierarchy, event_data: bytes
 ) -> tuple[list[TaggedDigest]]:
     """Hash the data for every implemented bank, extend, and give the digests."""
     digests: list[TaggedDigest] = [
@@ -79,7 +80,7 @@ def pcr_read(
     return pcrs.update_counter, answered, digests
 
 
-def pcr_reset(inner: Internals, pcr_handle: int) -> tuple[()]:
+def pcr_reset(inner: Internals, pcr_handle: Pcr) -> tuple[()]:
     """Zeros, where the locality may."""
     if not RESET_MASKS[inner.locality] >> pcr_handle & 1:
         raise Refusal(TpmRc.LOCALITY)

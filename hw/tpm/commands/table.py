@@ -10,6 +10,10 @@ from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
 from pefstack.hw.tpm.commands.clocks import READ_CLOCK
 from pefstack.hw.tpm.commands.pcr import PCR_EVENT, PCR_EXTEND, PCR_READ, PCR_RESET
 from pefstack.hw.tpm.commands.randomness import GET_RANDOM, STIR_RANDOM
+from pefstack.hw.tpm.commands.session_start import (
+    POLICY_RESTART,
+    START_AUTH_SESSION,
+)
 from pefstack.hw.tpm.commands.startup import (
     GET_TEST_RESULT,
     SELF_TEST,
@@ -33,6 +37,8 @@ COMMANDS: Final[dict[int, Command]] = {
         PCR_READ,
         READ_CLOCK,
         PCR_EXTEND,
+        START_AUTH_SESSION,
+        POLICY_RESTART,
     )
 }
 COMMAND_ATTRIBUTES: Final = tuple(
