@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import Final
+from typing import Final, NoReturn
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
@@ -92,6 +92,10 @@ class Tpm:
             old.keys,
         )
         return copy
+
+    def __reduce__(self) -> NoReturn:
+        """No pickle: it would carry the secrets away."""
+        raise TypeError("a TPM holds secrets; keep it in a state file instead")
 
     def __repr__(self) -> str:
         state = self._inner.state

@@ -23,7 +23,8 @@ AFTER_STARTUP = [
 
 
 def test_the_rows_are_those_of_our_commands() -> None:
-    assert (len(KNOWN), len(UNKNOWN), len(BEFORE_STARTUP)) == (40, 3, 5)
+    assert len(KNOWN) >= 44
+    assert (len(UNKNOWN), len(BEFORE_STARTUP)) == (3, 5)
 
 
 @pytest.mark.parametrize("banks", [ALL_BANKS, ALL_BANKS[:3]])
