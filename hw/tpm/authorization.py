@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc, TpmNt, TpmRh
 from pefstack.hw.tpm.command import AuthRole
+from pefstack.hw.tpm.crypto.protection import session_hmac
 from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
@@ -19,7 +20,7 @@ from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
-from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, session_hmac
+from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key
 from pefstack.hw.tpm.state import Internals
 
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
@@ -230,7 +231,14 @@ def _hmac(call: Invocation, uses: list[SessionUse], index: int, key: bytes) -> b
     session = use.session
     if session is None:  # a password has no HMAC
         return b""
-    further = further_nonces(uses) if index == 0 else b""
-    nonces = use.nonce_caller, session.nonce_tpm
-    p_hash = call.cp_hash(session.auth_hash)
-    return session_hmac(key, session, p_hash, nonces, further, use.attributes)
+    alg = session.auth_hash
+    nonces = b"".join(further_nonces(uses)) if index == 0 else b""
+    return session_hmac(
+        alg,
+        key,
+        call.cp_hash(alg),
+        use.nonce_caller,
+        session.nonce_tpm,
+        use.attributes,
+        nonce_decrypt=nonces,
+    )

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.command import AuthRole, Command
-from pefstack.hw.tpm.crypto.hashes import digest
-from pefstack.hw.tpm.response_codes import TpmRc
-from pefstack.hw.tpm.structures import put_uint32
-
-_SUCCESS: Final = put_uint32(TpmRc.SUCCESS)
+from pefstack.hw.tpm.crypto.protection import cp_hash, rp_hash
 
 
 class Invocation:
@@ -37,14 +33,13 @@ class Invocation:
         """H(commandCode || Names || parameters)."""
         known = self._cp_hashes.get(alg)
         if known is None:
-            code = put_uint32(self.command.code)
-            known = digest(alg, code, self.names(), self.parameters)
+            known = cp_hash(alg, self.command.code, self.names(), self.parameters)
             self._cp_hashes[alg] = known
         return known
 
     def rp_hash(self, alg: int, results: bytes) -> bytes:
         """H(rc 0 || commandCode || response parameters)."""
-        return digest(alg, _SUCCESS, put_uint32(self.command.code), results)
+        return rp_hash(alg, self.command.code, results)
 
     def authorized(self, index: int) -> Any | None:
         """The entity that session ``index`` authorizes; None for a further session."""

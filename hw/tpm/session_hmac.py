@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession
-from pefstack.hw.tpm.crypto.hashes import digest, hmac
-from pefstack.hw.tpm.crypto.kdf import kdfa
-from pefstack.hw.tpm.crypto.symmetric import cfb_decrypt, cfb_encrypt, xor_mask
+from pefstack.hw.tpm.crypto.hashes import digest
+from pefstack.hw.tpm.crypto.protection import decrypt_parameter, encrypt_parameter
+from pefstack.hw.tpm.crypto.symmetric import xor_mask
 from pefstack.hw.tpm.session import Session, SessionUse
-
-_AES_BLOCK_BITS: Final = 128
 
 
 def bind_value(entity: Any, auth_hash: int) -> bytes:
@@ -35,20 +33,7 @@ def hmac_key(session: Session, entity: Any | None) -> bytes:
     return session.session_key + auth_value
 
 
-def session_hmac(
-    key: bytes,
-    session: Session,
-    p_hash: bytes,
-    nonces: tuple[bytes, bytes],
-    further: bytes,
-    attributes: int,
-) -> bytes:
-    """The HMAC; ``nonces`` are the newer and the older, ``further`` those of others."""
-    parts = (p_hash, *nonces, further, bytes((attributes,)))
-    return hmac(session.auth_hash, key, *parts)
-
-
-def further_nonces(uses: list[SessionUse]) -> bytes:
+def further_nonces(uses: list[SessionUse]) -> tuple[bytes, ...]:
     """For the first session: nonceTPM of the decrypt and the encrypt session.
 
     Only where they are another session; once, when it is the same for both.
@@ -60,7 +45,7 @@ def further_nonces(uses: list[SessionUse]) -> bytes:
             if use.has(attribute) and use.session and use.handle not in seen:
                 seen.add(use.handle)
                 found.append(use.session.nonce_tpm)
-    return b"".join(found)
+    return tuple(found)
 
 
 def crypt_parameter(
@@ -74,11 +59,8 @@ def crypt_parameter(
     """Encrypt or decrypt a parameter's bytes, without its length field."""
     auth_value: bytes = b"" if entity is None else entity.auth_value
     key = session.session_key + auth_value
-    symmetric = session.symmetric
+    symmetric, alg = session.symmetric, session.auth_hash
     if symmetric.alg == TpmAlgId.XOR:
         return xor_mask(symmetric.key_bits, key, *nonces, data)
-    bits = symmetric.key_bits + _AES_BLOCK_BITS
-    made = kdfa(session.auth_hash, key, b"CFB", *nonces, bits)
-    size = symmetric.key_bits // 8
-    crypt = cfb_decrypt if decrypt else cfb_encrypt
-    return crypt(made[:size], made[size:], data)
+    crypt = decrypt_parameter if decrypt else encrypt_parameter
+    return crypt(alg, symmetric.key_bits, key, *nonces, data)

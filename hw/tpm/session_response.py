@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmaSession, TpmCc
 from pefstack.hw.tpm.crypto.hashes import digest
+from pefstack.hw.tpm.crypto.protection import session_hmac
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import Refusal
 from pefstack.hw.tpm.session import Session, SessionUse
-from pefstack.hw.tpm.session_hmac import crypt_parameter, hmac_key, session_hmac
+from pefstack.hw.tpm.session_hmac import crypt_parameter, hmac_key
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint16
 
@@ -109,6 +110,7 @@ def _hmac(
     policy = session.policy
     if policy is not None and (policy.needs_password or not (key or use.auth)):
         return b""
-    p_hash = call.rp_hash(session.auth_hash, results)
+    alg = session.auth_hash
+    p_hash = call.rp_hash(alg, results)
     nonces = session.nonce_tpm, use.nonce_caller
-    return session_hmac(key, session, p_hash, nonces, b"", use.attributes)
+    return session_hmac(alg, key, p_hash, *nonces, use.attributes)

@@ -52,14 +52,15 @@ def start_auth_session(
     nonce_tpm = inner.entropy.random_bytes(DIGEST_SIZE[auth_hash])
     bound = None if isinstance(bind, Hierarchy) and bind.handle == TpmRh.NULL else bind
     secret = (b"" if bound is None else bound.auth_value) + salt
-    is_keyed = bound is not None or isinstance(tpm_key, TpmObject)
     bits = DIGEST_SIZE[auth_hash] * 8
-    key = kdfa(auth_hash, secret, b"ATH", nonce_tpm, nonce_caller, bits)
+    key = b""
+    if bound is not None or isinstance(tpm_key, TpmObject):
+        key = kdfa(auth_hash, secret, b"ATH", nonce_tpm, nonce_caller, bits)
     session = Session(
         handle=handle,
         auth_hash=auth_hash,
         symmetric=symmetric,
-        session_key=key if is_keyed else b"",
+        session_key=key,
         nonce_tpm=nonce_tpm,
         started_at=inner.time(),
         is_trial=session_type == TpmSe.TRIAL,
