@@ -39,6 +39,10 @@ class Settings:
     command_attributes: tuple[int, ...]  # TPMA_CC in rising order of the code
     transient_slots: int
 
+    def has_command(self, code: int) -> bool:
+        """Whether a command is implemented."""
+        return any(each & 0xFFFF == code for each in self.command_attributes)
+
 
 class TpmState:
     """Everything that commands and power change, except the entropy."""
@@ -102,6 +106,7 @@ class TpmState:
     def note_change(self) -> None:
         """Something that outlives a loss of power has changed."""
         self.generation += 1
+        self.change_saved()
 
     def fork(self) -> TpmState:
         """An independent copy; what is never changed is shared."""

@@ -107,7 +107,7 @@ def shutdown(inner: Internals, shutdown_type: int) -> tuple[()]:
         state.orderly, state.saved_pcrs = Orderly.STATE, state.pcrs.saved()
     else:
         state.orderly, state.saved_pcrs = Orderly.CLEAR, None
-    state.note_change()
+    state.generation += 1
     name = TpmSu(shutdown_type).name.lower()
     inner.journal.add("tpm", "shutdown", type=name)
     return ()
