@@ -74,6 +74,11 @@ class Tpm:
             state.hash_sequence = state.hcrtm = None
             state.touch()  # Clock
 
+    @property
+    def powered(self) -> bool:
+        """Whether there is power."""
+        return self._inner.state.powered
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response.
 
