@@ -12,6 +12,7 @@ from typing import Final
 
 from pefstack.hw.journal import Event
 
+_FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
 _ANSWERS: Final = ("boot-failure", "tpm-lost")  # what follows a measure
 
 Invariant = Callable[[Sequence[Event]], Event | None]
@@ -168,8 +169,11 @@ def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
 def extends_are_announced(events: Sequence[Event]) -> Event | None:
     """The TPM extends what a stage announced just before, and everything announced.
 
-    One announcement may be for several banks: each gets its own extend.
+    One announcement may be for several banks: each gets its own extend. What a foreign
+    TPM did with it, no journal knows.
     """
+    if _setting(events, "tpm", "model") in _FOREIGN:
+        return None
     open_banks: dict[str, Event] = {}
     for event in _booting(events):
         if event.kind == "extend":
@@ -209,6 +213,13 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
+    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
+    if _setting(events, "tpm", "model") not in _FOREIGN:
+        return None
+    return next((event for event in events if event.source == "tpm"), None)
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -220,6 +231,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
+    foreign_tpm_is_no_witness,
 )
 
 

@@ -15,6 +15,7 @@ Row = tuple[str, str, Detail]
 
 DIGEST: Final = "00" * 32
 ON: Final[Row] = ("machine", "power-on", {"policy_pcr": 6, "smd": 0, "pef": 1})
+ABROAD: Final[Row] = ("machine", "power-on", {**ON[2], "tpm": "foreign"})
 TPM: Final[Row] = ("tpm", "startup", {"type": "clear"})
 
 
@@ -101,6 +102,7 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
     inv.tpm_starts_before_it_measures: forge(
         ON, FIRST, *measured("sbe_immutable", "hbbl")
     ),
+    inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
 }
 
 
@@ -115,6 +117,18 @@ def test_an_announced_extend_that_never_comes_is_noticed() -> None:
     assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced)) is not None
     other = extended(0, "11" * 32)
     assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
+
+
+@pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
+def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
+    on: Row = ("machine", "power-on", {**ON[2], "tpm": whose})
+    announced, extend = measured("sbe_immutable", "hbbl")
+    assert inv.broken_invariants(forge(on, FIRST, announced)) == {}
+    broken = inv.broken_invariants(forge(on, FIRST, announced, extend))
+    assert {*broken} >= {"foreign_tpm_is_no_witness"}
+    model: Row = ("machine", "power-on", {**ON[2], "tpm": "model"})
+    broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
+    assert {*broken} == {"extends_are_announced"}
 
 
 def test_a_second_start_of_the_tpm_is_noticed() -> None:
