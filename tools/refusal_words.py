@@ -92,12 +92,17 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",
-        "the next record does not fit in 64 KiB",
+        "the next record does not fit: 7 KiB in Hostboot, 64 KiB in OPAL",
         "fewer or shorter further values",
     ),
     Refusal.LOG_BROKEN: RefusalWords(
         "hostboot_ext, opal",
         "the event log in memory is none",
+        "find out who wrote over it between two stages",
+    ),
+    Refusal.HDAT_BROKEN: RefusalWords(
+        "opal",
+        "what Hostboot handed over is broken, or secure mode cannot verify with it",
         "find out who wrote over it between two stages",
     ),
 }

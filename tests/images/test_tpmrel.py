@@ -126,7 +126,7 @@ def test_one_for_power10() -> None:
     first = struct.pack(
         ">II4sBBH4I", 0x300, 0, b"\xa8\xaa\xa4\xa6", 1, 0, 0, 0x40, 0x10000, 0, 0
     )
-    second = struct.pack(">II4sBBH4I", 0x301, 0, bytes(4), 3, 2, 0, 0, 0, 0, 0)
+    second = struct.pack(">II4sBBH4I", 0x301, 0, bytes(4), 3, 0x40, 0, 0, 0, 0, 0)
     array = struct.pack(">4I", 0x10, 2, 0x20, 0x20)
     tail = struct.pack(">2I4I4I", 0, 0, 0x10, 1, 0x10, 0x10, 1, 1, 0, 0x50)
     raw = head + pointers + array + first + second + log + tail
