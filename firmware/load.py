@@ -43,6 +43,7 @@ def load(
     the computed hash is what gets measured (1.5). ``secure`` is for a stage that does
     not ask the chip whether security is on.
     """
+    enforced = board.chip.secure if secure is None else secure
     place = partition(board, stage, name)
     container = read_container(board, stage, place)
     verified = accept(
@@ -52,7 +53,7 @@ def load(
         lambda: rom_verify(
             container, settings.hw_key_hash, settings.minimum_secure_version
         ),
-        secure=board.chip.secure if secure is None else secure,
+        secure=enforced,
     )
     if verified is not None:
         return Loaded(

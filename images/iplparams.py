@@ -32,7 +32,8 @@ HASHES_EXTENDED: Final = 0x4000
 OVERRIDES_ALLOWED: Final = 0x2000
 TPM_REQUIRED: Final = 0x8000  # of tpm_config_bits
 
-_SYSTEM: Final = struct.Struct(">4s4sII8s5IHBBIBBHIB3s64s4H64s64s64s")
+_FORMATS: Final = "4s 4s I I 8s I I I I I H B B I B B H I B 3s 64s H H H H 64s 64s 64s"
+_SYSTEM: Final = struct.Struct(">" + _FORMATS)
 SYSTEM_SIZE: Final = _SYSTEM.size
 _VERSION_OFFSET: Final = 0x0A
 _HASH_SIZE_FIELD: Final = 134
@@ -96,6 +97,11 @@ class SystemParameters:
 
 
 _FIELDS: Final = tuple(SystemParameters.__dataclass_fields__)
+# name and size of every field, in order
+SYSTEM_FIELDS: Final = tuple(
+    (name, struct.calcsize(each))
+    for name, each in zip(_FIELDS, _FORMATS.split(), strict=True)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

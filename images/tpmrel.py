@@ -42,6 +42,7 @@ SERVICE_SHA512: Final = 0
 SERVICE_VERIFY: Final = 1
 
 _TPM: Final = struct.Struct(">II4sBB2sIIII")
+TPM_ENTRY_SIZE: Final = _TPM.size
 _LINKS: Final = struct.Struct(">II")
 _SERVICE: Final = struct.Struct(">IIII")
 _POINTER_COUNT: Final = 3

@@ -66,12 +66,12 @@ class Machine:
     def event_log(self) -> bytes:
         """The TPM event log that firmware left in memory, without the unused rest.
 
-        It is where the device tree says, and empty if no TPM has one there; as long as
-        there is no tree, it is in Hostboot's buffer.
+        It is where the device tree says. Without a tree, and where the tree names none
+        because the TPM was given up, it is what Hostboot has in its own buffer.
         """
         tree = self.device_tree
-        place = log_place(Fdt.from_bytes(tree)) if tree else HOSTBOOT_LOG
-        log = read_log(self.board, place) if place else b""
+        place = log_place(Fdt.from_bytes(tree)) if tree else None
+        log = read_log(self.board, place or HOSTBOOT_LOG)
         return log[: end_offset(log)] if any(log[:4096]) else b""
 
     @property

@@ -262,13 +262,13 @@ def test_left_over_bytes() -> None:
 def test_header_that_is_cut() -> None:
     with pytest.raises(FormatError) as caught:
         HdifHeader.from_prefix(REAL[:0x1F])
-    assert caught.value.field == "child_offset"
+    assert (caught.value.field, caught.value.offset) == ("header", 0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "field", "offset"),
     [
-        ({"instance": 0x10000}, "instance", 0),
+        ({"instance": 0x10000}, "value", 0),
         ({"physical_presence": (0, 2**32)}, "value", 0),
         ({"version": 0x12}, "version", 0x0A),
         ({"tpms": (NodeTpm(chip_id=-1, srtm_log=b""),)}, "value", 0),
