@@ -106,7 +106,7 @@ def test_a_full_log_ends_the_boot() -> None:
     assert "of 0x10000 bytes left" in caught.value.reason
 
 
-@pytest.mark.parametrize(("count", "good"), [(4, True), (5, False)])
+@pytest.mark.parametrize(("count", "good"), [(5, True), (6, False)])
 def test_hostboot_has_7168_bytes_for_its_log(count: int, good: bool) -> None:
     """Without further values it needs 2280, and 975 for each of these."""
     row = f'{{text="{"x" * 924}", value="00", stage="hostboot_ext"}}'
