@@ -19,17 +19,17 @@ _FROM_FLASH: Final = "hostboot_*, opal"
 
 REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     Refusal.SETTINGS_DIFFER: RefusalWords(
-        "all",
+        "all but opal",
         ".sb_settings does not say what the fuses say",
         "build the SEEPROM for this machine's fuses",
     ),
     Refusal.SEEPROM_FORMAT: RefusalWords(
-        "all",
+        "all but opal",
         "a SEEPROM, or a section that is needed, is broken or absent",
         "build the SEEPROM images again",
     ),
     Refusal.SIGNING_MODE: RefusalWords(
-        "all",
+        "all but opal",
         "settings ask for another mode than 0; there is no verifier",
         "set machine.fuses.signing-mode to 0, build again",
     ),
