@@ -290,3 +290,10 @@ def test_structures_that_are_too_large() -> None:
     with pytest.raises(FormatError) as caught:
         replace(SMALL, tpms=(tpm,) * 17).to_bytes()
     assert (caught.value.field, caught.value.offset) == ("total_size", 0x0C)
+
+
+@pytest.mark.parametrize("eye_catcher", [b"", b"TPMRE", b"TPMRELX"])
+def test_an_eye_catcher_of_another_size_is_not_written(eye_catcher: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        hdif.join(eye_catcher, instance=0, version=0, parts=())
+    assert (caught.value.field, caught.value.offset) == ("eye_catcher", 2)
