@@ -76,7 +76,10 @@ class Machine:
 
     @property
     def device_tree(self) -> bytes:
-        """The flattened device tree that OPAL made; empty before."""
+        """The flattened device tree that OPAL made; empty before.
+
+        Raises `FormatError` when something was written over it in memory.
+        """
         return read_tree(self.board)
 
     def step(self) -> str | None:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pefstack import BootFailure, Machine, Refusal
+from pefstack import BootFailure, FormatError, Machine, Refusal
 from pefstack.firmware import hand_over
 from pefstack.firmware.invariants import broken_invariants
 from pefstack.firmware.log import strlen_defect
 from pefstack.hw.board import Board
 from pefstack.images import tpmrel
 from pefstack.images.event_log import EventLog
-from pefstack.images.event_log_header import SHA256
+from pefstack.images.event_log_build import header
+from pefstack.images.event_log_header import SHA1, SHA256
 from pefstack.images.event_log_replay import replay
 from pefstack.images.fdt import Fdt, FdtNode
 from pefstack.images.iplparams import IplParameters
@@ -414,6 +415,17 @@ def test_without_the_defect_the_same_log_replays() -> None:
 )
 def test_at_least_two_bytes_are_copied(digest: bytes, logged: bytes) -> None:
     assert strlen_defect(digest) == logged
+
+
+def test_a_log_without_the_bank_is_not_judged() -> None:
+    log = EventLog(header=header((SHA1,))).to_bytes()
+    assert log_differences(log, {0: b"\1" * 32}) == {}
+
+
+def test_a_tree_that_was_written_over_is_said(small: Machine) -> None:
+    small.run().board.memory.write(0x3060_0000, b"tree")
+    with pytest.raises(FormatError, match="FDT: magic"):
+        _ = small.device_tree
 
 
 def test_a_pcr_that_the_log_does_not_know_is_named() -> None:
