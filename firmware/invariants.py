@@ -209,6 +209,34 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
+    """HDAT says whether security is on; a machine without its TPM is not trusted."""
+    secure = int(not _security_off(events))
+    lost = False
+    for event in events:
+        lost = lost or event.kind == "tpm-lost"
+        if event.kind != "hdat":
+            continue
+        if event.detail["secure"] != secure or (lost and event.detail["trusted"]):
+            return event
+    return None
+
+
+def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
+    """OPAL's modes are those of HDAT; without trusted mode it measures nothing."""
+    handed: tuple[str | int, ...] | None = None
+    for event in events:
+        if event.kind == "hdat":
+            handed = _modes(event)
+        if event.kind == "device-tree" and _modes(event) != handed:
+            return event
+        if (event.source, event.kind) == ("opal", "measure") and not (
+            handed and handed[1]
+        ):
+            return event
+    return None
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -220,6 +248,8 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
+    hand_over_tells_the_truth,
+    opal_follows_the_hand_over,
 )
 
 
@@ -247,6 +277,10 @@ def _setting(events: Iterable[Event], name: str, default: str) -> str:
 
 def _security_off(events: Iterable[Event]) -> bool:
     return any(event.detail["smd"] for event in _of(events, "power-on"))
+
+
+def _modes(event: Event) -> tuple[str | int, ...]:
+    return event.detail["secure"], event.detail["trusted"]
 
 
 def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:
