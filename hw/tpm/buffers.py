@@ -1,4 +1,4 @@
-"""TPM2B and TPML of plain contents: how long each may be (Part 2, sections 10 and 11)."""
+"""TPM2B and TPML of plain contents: how long each may be (Part 2, 10 and 11)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ from typing import Final
 
 from pefstack.hw.tpm.codes import (
     AES_KEY_BITS,
+    HANDLE_TYPE_SHIFT,
+    MAX_ACTIVE_SESSIONS,
     RSA_KEY_BITS,
     TpmAlgId,
     TpmaNv,
@@ -31,6 +33,7 @@ from pefstack.hw.tpm.structures import (
 )
 
 _NULL: Final = TpmAlgId.NULL
+_LAST_SAVED: Final = 0x80000002  # an object that Startup(CLEAR) ends
 _MODES: Final = (
     TpmAlgId.CTR,
     TpmAlgId.OFB,
@@ -127,7 +130,7 @@ def of_handle_type(*types: int) -> Unmarshal[int]:
 
     def unmarshal(reader: Reader) -> int:
         handle = UINT32(reader)
-        if handle >> 24 not in allowed:
+        if handle >> HANDLE_TYPE_SHIFT not in allowed:
             raise Refusal(TpmRc.VALUE)
         return handle
 
@@ -142,13 +145,26 @@ def clock_adjust(reader: Reader) -> int:
     return value
 
 
+def context_handle(reader: Reader) -> int:
+    """TPMI_DH_CONTEXT: a session that can be, or a transient object.
+
+    How many objects there can be the object store knows; the reference answers
+    TPM_RC_VALUE for a number too high.
+    """
+    handle = UINT32(reader)
+    kind = handle >> HANDLE_TYPE_SHIFT
+    is_session = kind in (TpmHt.HMAC_SESSION, TpmHt.POLICY_SESSION)
+    if is_session and handle & 0xFFFFFF < MAX_ACTIVE_SESSIONS:
+        return handle
+    if kind != TpmHt.TRANSIENT:
+        raise Refusal(TpmRc.VALUE)
+    return handle
+
+
 def saved_handle(reader: Reader) -> int:
     """TPMI_DH_SAVED: a session, or 0x80000000 to 2 for objects; else TPM_RC_VALUE."""
-    handle = UINT32(reader)
-    kind = handle >> 24
-    if kind in (TpmHt.HMAC_SESSION, TpmHt.POLICY_SESSION):
-        return handle
-    if kind != TpmHt.TRANSIENT or handle & 0xFFFFFF > 2:
+    handle = TPMI_DH_CONTEXT(reader)
+    if handle > _LAST_SAVED:
         raise Refusal(TpmRc.VALUE)
     return handle
 
@@ -156,7 +172,5 @@ def saved_handle(reader: Reader) -> int:
 TPM_CLOCK_ADJUST: Final = clock_adjust
 TPMI_DH_SAVED: Final = saved_handle
 TPMI_DH_PERSISTENT: Final = of_handle_type(TpmHt.PERSISTENT)
-TPMI_DH_CONTEXT: Final = of_handle_type(
-    TpmHt.HMAC_SESSION, TpmHt.POLICY_SESSION, TpmHt.TRANSIENT
-)
+TPMI_DH_CONTEXT: Final = context_handle
 TPMI_RH_NV_INDEX: Final = of_handle_type(TpmHt.NV_INDEX)

@@ -1,4 +1,4 @@
-"""Names: by what entities are known in policies and HMACs (Part 1 "Names", tpm.md 3)."""
+"""Names: what entities are known by in policies and HMACs (Part 1, tpm.md 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TPMT_SENSITIVE and TPMS_SENSITIVE_CREATE: what an object keeps (Part 2, 11.1, 12.3)."""
+"""TPMT_SENSITIVE, TPMS_SENSITIVE_CREATE: what an object keeps (Part 2, 12.3)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PAIR: Final = pair(TPM2B_ECC_PARAMETER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """TPMT_SIGNATURE: ``signature`` is of RSA bytes, of ECC (r, s), of HMAC a digest."""
+    """TPMT_SIGNATURE; ``signature``: bytes of RSA, (r, s) of ECC, a digest of HMAC."""
 
     alg: int = TpmAlgId.NULL
     hash_alg: int = TpmAlgId.NULL

@@ -19,6 +19,11 @@ from pefstack.hw.tpm.structures import (
     put_uint32,
 )
 
+# TPM_ST: any tag the reference knows; a newer one is unknown to it
+_TPM_ST: Final = one_of(
+    UINT16, frozenset(TpmSt) - {TpmSt.ATTEST_NV_DIGEST}, TpmRc.VALUE
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
@@ -35,7 +40,7 @@ class Ticket:
 
 
 def _ticket(*tags: int) -> Unmarshal[Ticket]:
-    tag_of = one_of(UINT16, frozenset(int(tag) for tag in tags), TpmRc.TAG)
+    tag_of = one_of(_TPM_ST, frozenset(int(tag) for tag in tags), TpmRc.TAG)
 
     def unmarshal(reader: Reader) -> Ticket:
         return Ticket(

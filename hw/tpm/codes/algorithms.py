@@ -59,7 +59,7 @@ BANK_NAME: Final[dict[int, str]] = {
     int(alg): TpmAlgId(alg).name.lower() for alg in DIGEST_SIZE
 }
 RSA_KEY_BITS: Final = (1024, 2048, 3072)
-AES_KEY_BITS: Final = (128, 192, 256)
+AES_KEY_BITS: Final = (128, 256)  # as the reference; 192 is optional
 ECC_KEY_BITS: Final[dict[int, int]] = {
     TpmEcc.NIST_P256: 256,
     TpmEcc.NIST_P384: 384,

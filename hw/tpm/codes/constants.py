@@ -11,6 +11,7 @@ TPM_GENERATED_VALUE: Final = 0xFF544347  # magic of every attestation
 class TpmSt(IntEnum):
     """TPM_ST: structure tags."""
 
+    RSP_COMMAND = 0x00C4
     NULL = 0x8000
     NO_SESSIONS = 0x8001
     SESSIONS = 0x8002
