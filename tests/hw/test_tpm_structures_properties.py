@@ -23,7 +23,9 @@ from pefstack.hw.tpm import (
 from pefstack.hw.tpm.codes import TpmaNv, TpmaObject
 from pefstack.hw.tpm.decode import decode
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
+from pefstack.hw.tpm.scheme import Scheme
 from pefstack.hw.tpm.structures import Reader, Unmarshal, put_sized, sized, whole
+from pefstack.hw.tpm.symmetric_def import Symmetric
 from pefstack.images.errors import FormatError
 from tpm_kit import SHA1, SHA256, SHA384, SHA512, SIZE
 
@@ -34,7 +36,6 @@ digests = st.binary(max_size=64)
 u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 u8 = st.integers(0, 255)
 hierarchies = st.sampled_from((0x40000001, 0x40000007, 0x4000000B, 0x4000000C))
-Symmetric, Scheme = symmetric_def.Symmetric, scheme.Scheme
 
 aes = st.builds(
     Symmetric,
@@ -99,32 +100,38 @@ def publics(
 ) -> st.SearchStrategy[public.Public]:
     label = st.binary(max_size=32)
     return st.one_of(
-        st.builds(
-            public.Public,
-            type=st.just(kind),
-            name_alg=name_algs,
-            attributes=object_attributes,
-            auth_policy=digests,
-            parameters=parms,
-            unique=st.tuples(label, label) if derived else unique,
-        )
-        for kind, parms, unique in KINDS
+        [
+            st.builds(
+                public.Public,
+                type=st.just(kind),
+                name_alg=name_algs,
+                attributes=object_attributes,
+                auth_policy=digests,
+                parameters=parms,
+                unique=st.tuples(label, label) if derived else unique,
+            )
+            for kind, parms, unique in KINDS
+        ]
     )
 
 
 public_parms = st.one_of(
-    st.builds(public.PublicParms, type=st.just(kind), parameters=parms)
-    for kind, parms, _ in KINDS
+    [
+        st.builds(public.PublicParms, type=st.just(kind), parameters=parms)
+        for kind, parms, _ in KINDS
+    ]
 )
 sensitives = st.one_of(
-    st.builds(
-        sensitive.Sensitive,
-        type=st.just(kind),
-        auth_value=digests,
-        seed_value=digests,
-        sensitive=st.binary(max_size=most),
-    )
-    for kind, most in ((0x01, 192), (0x23, 66), (0x08, 128), (0x25, 32))
+    [
+        st.builds(
+            sensitive.Sensitive,
+            type=st.just(kind),
+            auth_value=digests,
+            seed_value=digests,
+            sensitive=st.binary(max_size=most),
+        )
+        for kind, most in ((0x01, 192), (0x23, 66), (0x08, 128), (0x25, 32))
+    ]
 )
 sensitive_creates = st.builds(
     sensitive.SensitiveCreate, user_auth=digests, data=st.binary(max_size=128)
@@ -221,16 +228,18 @@ ATTESTED: dict[int, st.SearchStrategy[Any]] = {
     0x801C: st.builds(attested.NvDigestInfo, index_name=names, nv_digest=digests),
 }
 attests = st.one_of(
-    st.builds(
-        attest.Attest,
-        type=st.just(kind),
-        qualified_signer=names,
-        extra_data=params,
-        clock_info=clocks,
-        firmware_version=u64,
-        attested=what,
-    )
-    for kind, what in ATTESTED.items()
+    [
+        st.builds(
+            attest.Attest,
+            type=st.just(kind),
+            qualified_signer=names,
+            extra_data=params,
+            clock_info=clocks,
+            firmware_version=u64,
+            attested=what,
+        )
+        for kind, what in ATTESTED.items()
+    ]
 )
 
 Row = tuple[Unmarshal[Any], st.SearchStrategy[Any]]
