@@ -248,7 +248,6 @@ def put_pcr_selection(value: PcrSelect) -> bytes:
     return put_uint16(value[0]) + put_uint8(PCR_SELECT_SIZE) + select
 
 
-put_numbers: Final = put_list(put_uint32)
 put_digests: Final = put_list(put_tpm2b)
 put_digest_values: Final = put_list(put_tagged_digest)
 put_pcr_selections: Final = put_list(put_pcr_selection)
