@@ -213,11 +213,40 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
+<<<<<<< HEAD
 def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
     """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
     if _setting(events, "tpm", "model") not in _FOREIGN:
         return None
     return next((event for event in events if event.source == "tpm"), None)
+=======
+def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
+    """HDAT says whether security is on; a machine without its TPM is not trusted."""
+    secure = int(not _security_off(events))
+    lost = False
+    for event in events:
+        lost = lost or event.kind == "tpm-lost"
+        if event.kind != "hdat":
+            continue
+        if event.detail["secure"] != secure or (lost and event.detail["trusted"]):
+            return event
+    return None
+
+
+def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
+    """OPAL's modes are those of HDAT; without trusted mode it measures nothing."""
+    handed: tuple[str | int, ...] | None = None
+    for event in events:
+        if event.kind == "hdat":
+            handed = _modes(event)
+        if event.kind == "device-tree" and _modes(event) != handed:
+            return event
+        if (event.source, event.kind) == ("opal", "measure") and not (
+            handed and handed[1]
+        ):
+            return event
+    return None
+>>>>>>> tpm-structures
 
 
 INVARIANTS: Final[tuple[Invariant, ...]] = (
@@ -231,7 +260,12 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
+<<<<<<< HEAD
     foreign_tpm_is_no_witness,
+=======
+    hand_over_tells_the_truth,
+    opal_follows_the_hand_over,
+>>>>>>> tpm-structures
 )
 
 
@@ -259,6 +293,10 @@ def _setting(events: Iterable[Event], name: str, default: str) -> str:
 
 def _security_off(events: Iterable[Event]) -> bool:
     return any(event.detail["smd"] for event in _of(events, "power-on"))
+
+
+def _modes(event: Event) -> tuple[str | int, ...]:
+    return event.detail["secure"], event.detail["trusted"]
 
 
 def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:

@@ -50,6 +50,8 @@ from pefstack.images import (
     event_log_build,
     event_log_header,
     ffs_entry,
+    iplparams,
+    tpmrel,
 )
 from pefstack.images.container import (
     ContainerHeader,
@@ -57,7 +59,9 @@ from pefstack.images.container import (
     PrefixHeader,
     SoftwareHeader,
 )
+from pefstack.images.fdt import Fdt
 from pefstack.images.ffs import FfsHeader
+from pefstack.images.hdif import HdifHeader
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
@@ -174,6 +178,57 @@ def test_table_of_a_layout(page: str, heading: str, cls: type[Any]) -> None:
         assert changed - checksum == expected - checksum, row["name"]
         seen |= changed & checksum
     assert seen == checksum
+
+
+def test_tables_of_hdat() -> None:
+    """Header and entry of a TPM byte by byte; system parameters by their place."""
+    rows = table("formats/hdat.md", "System parameters")
+    places = [(row["name"], int(row["size"])) for row in rows]
+    assert places == [*iplparams.SYSTEM_FIELDS]
+    assert [at for row in rows for at in place(row)] == [*range(iplparams.SYSTEM_SIZE)]
+    zero = HdifHeader(eye_catcher=bytes(6), version=0, total_size=0, pointer_count=0)
+    for row in table("formats/hdat.md", "Header")[1:]:
+        full = b"\xff" * int(row["size"])
+        value = full if row["name"] == "eye_catcher" else int.from_bytes(full, "big")
+        named: dict[str, Any] = {row["name"]: value}
+        changed = replace(zero, **named)
+        assert differing(zero.to_bytes(), changed.to_bytes()) <= {*place(row)}
+    tpm = tpmrel.NodeTpm(chip_id=0, localities=bytes(4), status=0, srtm_log=b"")
+    for row in table("formats/hdat.md", "TPMs")[:6]:
+        full = b"\xff" * int(row["size"])
+        is_number = isinstance(getattr(tpm, row["name"]), int)
+        value = int.from_bytes(full, "big") if is_number else full
+        one = structure_of(tpm)
+        named = {row["name"]: value}
+        other = structure_of(replace(tpm, **named))
+        assert differing(one, other) == {0x50 + at for at in place(row)}
+    logged = structure_of(replace(tpm, srtm_log=b"s" * 3, drtm_log=b"d" * 5))
+    words = struct.unpack_from(">4I", logged, 0x50 + 16)
+    names = [row["name"] for row in table("formats/hdat.md", "TPMs")[6:]]
+    assert dict(zip(names, words, strict=True)) == {
+        "srtm_log_offset": 0x20,
+        "srtm_log_size": 3,
+        "drtm_log_offset": 0x23,
+        "drtm_log_size": 5,
+    }
+
+
+def structure_of(tpm: tpmrel.NodeTpm) -> bytes:
+    value = tpmrel.TpmRel(
+        version=0x30, tpms=(tpm,), physical_presence=(0, 0), services=()
+    )
+    return value.to_bytes()
+
+
+def test_every_property_that_bears_on_secure_boot_is_documented() -> None:
+    known = re.findall(r"`([^`]+)`", section("formats/device_tree.md"))
+    for name in ("p9", "p10"):
+        for path, node in Fdt.from_bytes(Machine(name).run().device_tree).nodes():
+            if path.startswith("/ibm,secureboot") or "/tpm@" in path:
+                names = {key for key, _ in node.properties}
+                assert names - {"#address-cells", "#size-cells", "reg"} <= {*known}
+            if "/tpm@" in path:
+                assert path in known
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Final
 
 from pefstack.hw.journal import Event
+from pefstack.tools.log_check import Differences
 from pefstack.tools.style import clean, paint, width
 
 HONEST: Final = (
@@ -69,6 +70,13 @@ def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
         if passed_over and event.source not in refusing:
             text = f"ALARM: {event.source} went on: {event.detail['code']}: "
             yield paint(text, "bad") + clean(str(event.detail["verdict"]))
+
+
+def log_lines(differences: Differences) -> Iterator[str]:
+    """PCRs to which the event log does not replay: somebody's log is wrong."""
+    for index, (replayed, value) in differences.items():
+        text = f"ALARM: the event log does not replay to PCR{index}: "
+        yield paint(text, "bad") + f"log {replayed.hex()}, TPM {value.hex()}"
 
 
 def pcr_lines(values: dict[int, bytes], policy_pcr: int) -> Iterator[str]:

@@ -7,7 +7,8 @@ from os import PathLike, fspath
 from typing import Final
 
 from pefstack.firmware.boot import STAGES, power_on, step
-from pefstack.firmware.log import read_log
+from pefstack.firmware.device_tree import log_place, read_tree
+from pefstack.firmware.log import HOSTBOOT_LOG, read_log
 from pefstack.firmware.stage import Stage, stage_name
 from pefstack.hw.board import Board
 from pefstack.hw.journal import Journal
@@ -15,6 +16,7 @@ from pefstack.hw.machine import ALGORITHM_BY_NAME
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.images.event_log import end_offset
+from pefstack.images.fdt import Fdt
 from pefstack.tools import image_cache
 from pefstack.tools.errors import UsageError
 from pefstack.tools.machine_file import find, load
@@ -70,9 +72,23 @@ class Machine:
 
     @property
     def event_log(self) -> bytes:
-        """The TPM event log that firmware left in memory, without the unused rest."""
-        log = read_log(self.board)
+        """The TPM event log that firmware left in memory, without the unused rest.
+
+        It is where the device tree says. Without a tree, and where the tree names none
+        because the TPM was given up, it is what Hostboot has in its own buffer.
+        """
+        tree = self.device_tree
+        place = log_place(Fdt.from_bytes(tree)) if tree else None
+        log = read_log(self.board, place or HOSTBOOT_LOG)
         return log[: end_offset(log)] if any(log[:4096]) else b""
+
+    @property
+    def device_tree(self) -> bytes:
+        """The flattened device tree that OPAL made; empty before.
+
+        Raises `FormatError` when something was written over it in memory.
+        """
+        return read_tree(self.board)
 
     def step(self) -> str | None:
         """Run one stage; the name of the next, None after the last.

@@ -12,6 +12,7 @@ from typing import Final
 
 from pefstack.firmware.boot import STAGES
 from pefstack.firmware.stage import BootFailure
+from pefstack.firmware.status import tpm_is_lost
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Event
 from pefstack.images.errors import FormatError
@@ -20,6 +21,7 @@ from pefstack.tools.cli.app import NO_BOOT, YES
 from pefstack.tools.cli.ports import add_ports, wanted_ports
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import write_bytes
+from pefstack.tools.log_check import Differences, log_differences
 from pefstack.tools.machine import Machine
 from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.style import paint
@@ -50,6 +52,7 @@ class BootOptions:
     until: str
     settings: tuple[str, ...]
     event_log: Path | None
+    device_tree: Path | None
     json: bool
     quiet: bool
     tpm: str | None
@@ -84,6 +87,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--event-log", type=Path, metavar="FILE", help="write the TPM event log there"
     )
     parser.add_argument(
+        "--device-tree",
+        type=Path,
+        metavar="FILE",
+        help="write the flattened device tree there",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="the journal as JSON lines, the result last"
     )
     parser.add_argument(
@@ -111,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
             until=options.until,
             settings=(*options.set, *seed),
             event_log=options.event_log,
+            device_tree=options.device_tree,
             json=options.json,
             quiet=options.quiet,
             tpm=options.tpm,
@@ -134,6 +144,8 @@ def _boot(options: BootOptions) -> int:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
     if options.event_log is not None:
         write_bytes(options.event_log, machine.event_log)
+    if options.device_tree is not None:
+        write_bytes(options.device_tree, machine.device_tree)
     if options.keep:
         keep(machine, options.wanted, as_json=options.json)
     return YES if failure is None else NO_BOOT
@@ -202,14 +214,23 @@ def _text_result(machine: Machine) -> None:
     print()
     for line in report.alarm_lines(machine.journal):
         print(line)
+    pcrs = _pcrs(machine)
+    for line in report.log_lines(_log_differences(machine, pcrs)):
+        print(line)
     policy_pcr = machine.board.spec.measure.pcr
-    print(*report.pcr_lines(_pcrs(machine), policy_pcr), sep="\n")
+    print(*report.pcr_lines(pcrs, policy_pcr), sep="\n")
 
 
 def _json_result(machine: Machine, failure: BootFailure | None) -> None:
     """One more line in the form of an event, so that one filter reads them all."""
-    pcrs = {str(index): value.hex() for index, value in _pcrs(machine).items()}
-    detail = {"booted": failure is None, "next": machine.stage, "sha256": pcrs}
+    values = _pcrs(machine)
+    pcrs = {str(index): value.hex() for index, value in values.items()}
+    detail = {
+        "booted": failure is None,
+        "next": machine.stage,
+        "sha256": pcrs,
+        "log_differs": list(_log_differences(machine, values)),
+    }
     event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
     print(json.dumps(event | {"detail": detail}))
 
@@ -220,6 +241,13 @@ def _pcrs(machine: Machine) -> dict[int, bytes]:
         return machine.pcrs()
     except (DeviceError, FormatError, UsageError):
         return {}
+
+
+def _log_differences(machine: Machine, pcrs: dict[int, bytes]) -> Differences:
+    """None where the boot did not come to a whole log, or its TPM was given up."""
+    if not machine.device_tree or tpm_is_lost(machine.board):
+        return {}
+    return log_differences(machine.event_log, pcrs)
 
 
 def _list(as_json: bool) -> int:
