@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT, TpmAlgId
+from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT
+from pefstack.hw.tpm.crypto.hashes import HASH as HASH
 from pefstack.hw.tpm.structures import PcrSelect
 
 ALL_PCRS: Final = (1 << PCR_COUNT) - 1
@@ -19,13 +19,6 @@ NO_INCREMENT_MASK: Final = 0xE10000
 DRTM_MASK: Final = 0x7E0000  # all ones after Startup, zeros after the hash sequence
 HCRTM_PCR: Final = 0
 DRTM_PCR: Final = 17
-
-HASH: Final[Mapping[int, Callable[[bytes], Any]]] = {
-    TpmAlgId.SHA1: hashlib.sha1,
-    TpmAlgId.SHA256: hashlib.sha256,
-    TpmAlgId.SHA384: hashlib.sha384,
-    TpmAlgId.SHA512: hashlib.sha512,
-}
 
 Bank = list[bytes]
 
