@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +23,7 @@ from pefstack.hw.tpm.crypto.hashes import digest, hmac
 from pefstack.hw.tpm.crypto.kdf import MAX_BITS, KdfaStream, kdfa, kdfe
 from tpm_kit import ALL_BANKS, SHA1, SHA256, SHA512, SIZE, vector
 
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE: dict[int, hashes.HashAlgorithm] = {
     SHA1: hashes.SHA1(),
     SHA256: hashes.SHA256(),
@@ -158,5 +161,6 @@ def test_a_boot_loads_no_ciphers_and_no_rsa() -> None:
         "print(names + own)",
     )
     command = [sys.executable, "-P", "-c", "\n".join(lines)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert done.stdout == "[]\n"
