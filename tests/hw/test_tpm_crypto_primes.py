@@ -7,8 +7,9 @@ from math import gcd, isqrt
 import pytest
 
 from pefstack.hw.entropy import Entropy
-from pefstack.hw.tpm.crypto import primes
+from pefstack.hw.tpm.crypto import primes, rsa
 from pefstack.hw.tpm.crypto.rsa import generate
+from pefstack.hw.tpm.crypto.rsa_encoding import signature_block
 
 KNOWN_PRIMES = (2**521 - 1, 2**607 - 1, 2**1279 - 1)
 # strong pseudoprimes to many small bases
@@ -61,6 +62,17 @@ def test_pseudoprimes_do_not_pass_random_bases(number: int) -> None:
     assert not primes.passes_miller_rabin(number, stream())
 
 
+def test_the_filter_alone_decides_nothing() -> None:
+    """A Carmichael number passes Fermat's test to every base that is coprime to it."""
+    k = 0x10C386BBC4CD613E30D8F16ADF91B7584A22680AB0
+    parts = [6 * k + 1, 12 * k + 1, 18 * k + 1]
+    number = parts[0] * parts[1] * parts[2]
+    assert all((number - 1) % (part - 1) == 0 for part in parts)
+    assert all(pow(2, part - 1, part) == 1 for part in parts)
+    assert primes._passes_filter(number)
+    assert not primes.is_prime(number, stream())
+
+
 def test_rounds_of_the_standard() -> None:
     """A prime draws a base for each round, a composite almost always one."""
     drawn: list[int] = []
@@ -103,7 +115,7 @@ def test_a_prime_has_its_size_and_fits_the_exponent(bits: int) -> None:
 
 def test_openssl_filter_says_what_fermat_says() -> None:
     size = 128
-    block = primes.signature_block(0x000B, bytes(32), size)
+    block = signature_block(0x000B, bytes(32), size)
     base = int.from_bytes(block, "big")
     start = int.from_bytes(stream().random_bytes(size), "big") | 3 << 1022 | 1
     numbers = primes._candidates(start)[:60]
@@ -114,7 +126,7 @@ def test_openssl_filter_says_what_fermat_says() -> None:
 
 
 def test_number_that_shares_a_factor_with_the_base() -> None:
-    block = primes.signature_block(0x000B, bytes(32), 128)
+    block = signature_block(0x000B, bytes(32), 128)
     base = int.from_bytes(block, "big")
     factor = next(prime for prime in primes._small_primes() if base % prime == 0)
     number = factor * (2**1016 + 1 | 1)
@@ -153,3 +165,12 @@ def test_a_stream_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stream_that_repeats_itself() -> None:
     with pytest.raises(ValueError, match="no second prime"):
         generate(Spent(0x5A), 1024)
+
+
+def test_primes_that_lie_too_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|p - q| must exceed 2^(bits / 2 - 100), else another q is drawn."""
+    p = primes.find_prime(stream(), 512, 3)
+    drawn = [p, p, p + (1 << 412) - 2, p - (1 << 412) + 2, p + (1 << 412)]
+    monkeypatch.setattr(rsa, "find_prime", lambda *given: drawn.pop(0))
+    assert generate(stream(), 1024).q == p + (1 << 412)
+    assert drawn == []

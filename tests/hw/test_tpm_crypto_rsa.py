@@ -326,6 +326,33 @@ def test_signatures_that_are_none(alg: int, scheme: int) -> None:
     assert not verify(other.n, other.e, alg, digest, signature)
 
 
+def test_signature_without_its_leading_zero() -> None:
+    """The number is the same, but the signature has lost a byte."""
+    key = known(1024)
+    for number in range(4000):
+        digest = number.to_bytes(32, "big")
+        signature = sign_rsassa(key, SHA256, digest)
+        if signature[0] == 0:
+            break
+    assert verify_rsassa(key.n, key.e, SHA256, digest, signature)
+    assert not verify_rsassa(key.n, key.e, SHA256, digest, signature[1:])
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [b"\xff" * 8, b"\xff" * 73 + b"\xfe", b"\1" * 74],
+    ids=["early", "one byte", "other bytes"],
+)
+def test_rsassa_wants_the_whole_block(fill: bytes) -> None:
+    """A digest at the end, or the right start, is no signature."""
+    key, digest = known(1024), bytes(32)
+    info = bytes.fromhex("3031300d060960864801650304020105000420")
+    block = (b"\0\1" + fill + b"\0" + info + digest).ljust(128, b"\0")
+    assert not verify_rsassa(key.n, key.e, SHA256, digest, private_op(key, block))
+    right = b"\0\1" + b"\xff" * 74 + b"\0" + info + digest
+    assert verify_rsassa(key.n, key.e, SHA256, digest, private_op(key, right))
+
+
 @pytest.mark.parametrize(
     "change", ["tail", "hash", "top bit", "mark", "padding", "salt", "message"]
 )
