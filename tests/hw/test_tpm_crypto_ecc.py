@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pefstack.hw.entropy import Entropy
+from pefstack.hw.tpm.crypto import points
 from pefstack.hw.tpm.crypto.curves import NIST_P256, NIST_P384, NIST_P521
 from pefstack.hw.tpm.crypto.ecc import (
     CURVES,
@@ -146,6 +147,20 @@ def test_the_stream_decides_the_key(curve: int) -> None:
     assert key.point == (int(row["x"], 16), int(row["y"], 16))
     assert generate(Entropy("other", "ecc"), curve) != key
     assert f"{key.d}" not in repr(key)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_where_no_point_is(curve: int) -> None:
+    """Half the x-coordinates have points; both of them are found."""
+    known, found = CURVES[curve], []
+    for x in range(40):
+        try:
+            found.append((x, points._root_at(curve, x)))
+        except ValueError as wrong:
+            assert str(wrong) == "no point has this x-coordinate"
+    assert 5 < len(found) < 35
+    for x, y in found:
+        assert (y * y - x * x * x + 3 * x - known.b) % known.p == 0
 
 
 class Given:

@@ -162,6 +162,12 @@ def test_a_stream_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         primes.find_prime(stream(), 512, 3)
 
 
+def test_no_candidate_has_a_bit_too_many() -> None:
+    """A window that begins at the last number of its size holds nothing else."""
+    with pytest.raises(ValueError, match="no prime of 512 bits"):
+        primes.find_prime(Spent(0xFF), 512, 3)
+
+
 def test_a_stream_that_repeats_itself() -> None:
     with pytest.raises(ValueError, match="no second prime"):
         generate(Spent(0x5A), 1024)

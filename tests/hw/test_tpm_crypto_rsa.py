@@ -27,6 +27,7 @@ from pefstack.hw.tpm.crypto.rsa import (
     verify_rsapss,
     verify_rsassa,
 )
+from pefstack.hw.tpm.crypto.rsa_encoding import signature_block
 from tpm_kit import ALL_BANKS, SHA1, SHA256, SHA384, SHA512, SIZE, vector
 
 ROWS = {row["bits"]: row for row in vector("swtpm_crypto.json")["rsa"]}
@@ -385,6 +386,18 @@ def pss_by_hand(digest: bytes, change: str) -> bytes:
     hashed = bytes(20) if change == "hash" else hashed
     tail = b"\xbb" if change == "tail" else b"\xbc"
     return bytes((top,)) + masked[1:] + hashed + tail
+
+
+def test_digests_too_long_for_a_small_modulus() -> None:
+    """A modulus of 512 bits, as an outside key may have, holds no SHA-512."""
+    p, q = 2**256 - 189, 2**256 - 357
+    key = from_prime(p * q, 65537, p)
+    with pytest.raises(ValueError, match="64 bytes does not fit"):
+        signature_block(SHA512, bytes(64), key.size)
+    with pytest.raises(ValueError, match="64 bytes does not fit"):
+        sign_rsapss(key, SHA512, bytes(64), stream())
+    assert not verify_rsassa(key.n, key.e, SHA512, bytes(64), bytes(64))
+    assert not verify_rsapss(key.n, key.e, SHA512, bytes(64), bytes(64))
 
 
 def test_digests_of_a_wrong_size() -> None:
