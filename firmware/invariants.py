@@ -213,13 +213,13 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
-<<<<<<< HEAD
 def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
     """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
     if _setting(events, "tpm", "model") not in _FOREIGN:
         return None
     return next((event for event in events if event.source == "tpm"), None)
-=======
+
+
 def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
     """HDAT says whether security is on; a machine without its TPM is not trusted."""
     secure = int(not _security_off(events))
@@ -246,7 +246,6 @@ def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
         ):
             return event
     return None
->>>>>>> tpm-structures
 
 
 INVARIANTS: Final[tuple[Invariant, ...]] = (
@@ -260,12 +259,9 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
-<<<<<<< HEAD
     foreign_tpm_is_no_witness,
-=======
     hand_over_tells_the_truth,
     opal_follows_the_hand_over,
->>>>>>> tpm-structures
 )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pefstack.hw.tpm.decode import decode as decode_structure
-
 from pefstack.hw.tpm.codes import DIGEST_SIZE, MAX_DIGEST_SIZE, TpmAlgId, TpmRh
+from pefstack.hw.tpm.decode import decode as decode_structure
 from pefstack.hw.tpm.dictionary_attack import DictionaryAttack
 from pefstack.hw.tpm.hierarchies import (
     PROOF_SIZE,

@@ -108,16 +108,13 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
     inv.tpm_starts_before_it_measures: forge(
         ON, FIRST, *measured("sbe_immutable", "hbbl")
     ),
-<<<<<<< HEAD
     inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
-=======
     inv.hand_over_tells_the_truth: forge(
         ON, TPM, FIRST, modes("hostboot_ext", "hdat", secure=0)
     ),
     inv.opal_follows_the_hand_over: forge(
         ON, TPM, FIRST, HDAT, modes("opal", "device-tree", trusted=0)
     ),
->>>>>>> tpm-structures
 }
 
 
@@ -134,7 +131,6 @@ def test_an_announced_extend_that_never_comes_is_noticed() -> None:
     assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
 def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
     on: Row = ("machine", "power-on", {**ON[2], "tpm": whose})
@@ -145,7 +141,8 @@ def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
     model: Row = ("machine", "power-on", {**ON[2], "tpm": "model"})
     broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
     assert {*broken} == {"extends_are_announced"}
-=======
+
+
 def test_a_machine_without_its_tpm_is_not_called_trusted() -> None:
     lost: Row = ("hostboot_ext", "tpm-lost", {"step": 0, "reason": "forged"})
     events = forge(ON, TPM, FIRST, lost, HDAT)
@@ -162,7 +159,6 @@ def test_a_jumper_that_asks_for_security_off_is_handed_over() -> None:
 def test_opal_measures_only_when_it_was_told_to(handed: list[Row]) -> None:
     events = forge(ON, TPM, FIRST, *handed, *measured("opal", "payload"))
     assert inv.opal_follows_the_hand_over(events) is not None
->>>>>>> tpm-structures
 
 
 def test_a_second_start_of_the_tpm_is_noticed() -> None:
