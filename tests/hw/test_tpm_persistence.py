@@ -191,7 +191,7 @@ MASKS = {4: 0, 11: 0xFFFFFF, 12: 0}
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("version", 2),
+        ("version", 3),
         ("version", None),
         ("allocated", None),
         ("allocated", {11: 0xFFFFFF}),
