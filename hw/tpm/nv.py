@@ -118,6 +118,12 @@ class NvStore:
         used += NV_OVERHEAD * (len(self.by_handle) + 1)
         return used + size <= NV_SPACE
 
+    def remove_owners(self) -> None:
+        """Clear: what the owner defined goes, what the platform defined stays."""
+        for handle, index in list(self.by_handle.items()):
+            if not index.has(TpmaNv.PLATFORMCREATE):
+                del self.by_handle[handle]
+
     def startup(self, *, is_orderly: bool) -> None:
         """Startup(CLEAR): locks of one boot go, CLEAR_STCLEAR ones are unwritten.
 

@@ -23,7 +23,8 @@ class TpmObject:
     """A key or data object that is loaded: it never changes, only its slot does.
 
     ``sensitive`` is None for a public area alone. ``hierarchy`` is a TPM_RH.
-    ``external``: loaded by LoadExternal, so it is nobody's child.
+    ``external``: loaded by LoadExternal, so it is nobody's child. ``below_st_clear``: a
+    parent, or one of theirs, has stClear.
     """
 
     public: Public
@@ -32,6 +33,7 @@ class TpmObject:
     qualified_name: bytes
     hierarchy: int
     external: bool = False
+    below_st_clear: bool = False
 
     @property
     def auth_value(self) -> bytes:
@@ -56,20 +58,19 @@ class TpmObject:
     @property
     def is_st_clear(self) -> bool:
         """Whether it may not live on after the next Startup(CLEAR)."""
-        return bool(self.public.attributes & TpmaObject.ST_CLEAR)
+        own = self.public.attributes & TpmaObject.ST_CLEAR
+        return self.below_st_clear or bool(own)
 
     @property
     def is_parent(self) -> bool:
-        """A storage key: restricted, decrypting, with a symmetric algorithm."""
-        wanted = TpmaObject.RESTRICTED | TpmaObject.DECRYPT
-        attributes = self.public.attributes & (wanted | TpmaObject.SIGN)
-        symmetric = getattr(self.public.parameters, "symmetric", None)
-        has_cipher = symmetric is None or symmetric.alg != TpmAlgId.NULL
-        return attributes == wanted and has_cipher and self._has_secret
+        """A whole storage key: restricted, decrypting, of a type with a cipher."""
+        return self.sensitive is not None and self.public.is_storage
 
     @property
-    def _has_secret(self) -> bool:
-        return self.sensitive is not None
+    def is_derivation_parent(self) -> bool:
+        """A whole key that others are derived from: KEYEDHASH, else like a parent."""
+        keyed = self.public.type == TpmAlgId.KEYEDHASH
+        return self.sensitive is not None and keyed and self.public.protects
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from pefstack.hw.tpm.buffers import (
     TPMS_DERIVE,
     TPMS_ECC_POINT,
 )
-from pefstack.hw.tpm.codes import TpmAlgId
+from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject
 from pefstack.hw.tpm.interface_types import (
     TPMA_OBJECT,
     TPMI_ALG_HASH,
@@ -116,6 +116,28 @@ class Public:
     auth_policy: bytes = b""
     parameters: Parms
     unique: Unique = b""
+
+    def has(self, attribute: int) -> bool:
+        """Whether any of these attributes (TPMA_OBJECT) is set."""
+        return bool(self.attributes & attribute)
+
+    @property
+    def protects(self) -> bool:
+        """Restricted and decrypting: a storage key or a derivation parent."""
+        wanted = TpmaObject.RESTRICTED | TpmaObject.DECRYPT
+        return self.attributes & (wanted | TpmaObject.SIGN) == wanted
+
+    @property
+    def is_storage(self) -> bool:
+        """A key that protects others: not a derivation parent."""
+        return self.protects and self.type != TpmAlgId.KEYEDHASH
+
+    @property
+    def symmetric(self) -> Symmetric:
+        """The cipher of its parameters; NULL where a type has none."""
+        if isinstance(self.parameters, KeyedHashParms):
+            return NULL_SYMMETRIC
+        return self.parameters.symmetric
 
     def to_bytes(self) -> bytes:
         """The structure, as its Name is the digest of."""

@@ -114,6 +114,7 @@ class TpmRc(IntEnum):
     NOT_USED = 0x97F
 
 
+_PLACE: Final = 0xF40  # the bits that say where
 _NAME: Final = {int(rc): f"TPM_RC_{rc.name}" for rc in TpmRc.__members__.values()}
 
 
@@ -123,6 +124,11 @@ class Refusal(Exception):
     def __init__(self, rc: int) -> None:
         super().__init__(rc)
         self.rc = rc
+
+
+def placed(rc: int, place: int) -> int:
+    """A bare response code with ``place``; codes of format zero have no place."""
+    return rc + place if rc & RC_FMT1 and not rc & _PLACE else rc
 
 
 def describe(rc: int) -> str:

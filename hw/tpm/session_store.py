@@ -70,6 +70,12 @@ class SessionStore:
         del self.saved[handle & _NUMBER]
         self.loaded[handle & _NUMBER] = kept[1]
 
+    def is_active(self, handle: int) -> bool:
+        """Whether there is this session, loaded or saved."""
+        kept = self.saved.get(handle & _NUMBER)
+        was_saved = kept is not None and kept[1].handle == handle
+        return was_saved or self.get(handle) is not None
+
     def flush(self, handle: int) -> bool:
         """End a session, loaded or saved; whether there was one."""
         number = handle & _NUMBER

@@ -58,6 +58,7 @@ class TpmState:
         "hcrtm",
         "hierarchies",
         "nv",
+        "object_contexts",
         "objects",
         "orderly",
         "pcrs",
@@ -85,6 +86,7 @@ class TpmState:
         self.nv = NvStore()
         self.dictionary_attack = DictionaryAttack()
         self.context_secret = b""  # of this TPM Reset; protects contexts
+        self.object_contexts = 0  # saved since the TPM Reset
         self.saved_sequences: dict[int, Sequence] = {}
         self.clear_count = 0  # of TPM Resets and Restarts
         self.powered = False
@@ -180,3 +182,8 @@ class Internals:
     def clock_value(self) -> int:
         """Milliseconds the TPM has had power in all its life."""
         return self.state.clock_at_power_on + self.time() & MAX_UINT64
+
+    def set_clock(self, value: int) -> None:
+        """Clock goes on from ``value``, and is safe."""
+        self.state.clock_at_power_on = value - self.time() & MAX_UINT64
+        self.state.safe_from = value

@@ -133,12 +133,7 @@ def _ticket(
     if ends_at is None:
         return b"", Ticket(tag=int(tag))
     timeout = ends_at.to_bytes(_TIMEOUT_SIZE, "big")
-    return timeout, tickets.make(inner, int(tag), hierarchy, timeout, *_sized(parts))
-
-
-def _sized(parts: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Each with its length, so that no two different tuples give the same bytes."""
-    return tuple(put_tpm2b(each) for each in parts)
+    return timeout, tickets.make(inner, int(tag), hierarchy, timeout, *parts)
 
 
 def policy_ticket(
@@ -157,7 +152,7 @@ def policy_ticket(
         raise Refusal(TpmRc.SIZE + _P1)
     ends_at = int.from_bytes(timeout, "big")
     check_parameters(inner, session, ends_at, cp_hash, (_P1, _P2))
-    parts = timeout, *_sized((cp_hash, policy_ref, auth_name))
+    parts = timeout, cp_hash, policy_ref, auth_name
     if not tickets.check(inner, ticket, *parts):
         raise Refusal(TpmRc.TICKET + _P5)
     policy, alg = policy_of(session), session.auth_hash

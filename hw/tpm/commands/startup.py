@@ -69,6 +69,7 @@ def _forget(inner: Internals) -> None:
     state.context_secret = inner.entropy.random_bytes(CONTEXT_SECRET_SIZE)
     state.sessions.end_all()
     state.saved_sequences.clear()
+    state.object_contexts = 0
 
 
 def _restart(inner: Internals, *, is_reset: bool, is_orderly: bool) -> None:

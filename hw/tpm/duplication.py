@@ -1,0 +1,72 @@
+"""Objects on their way from one parent to another (tpm.md 3, "Import / Duplicate").
+
+The inner wrap is with a key of the caller's, the outer one for the new parent. Refusals
+are bare response codes.
+"""
+
+from __future__ import annotations
+
+from pefstack.hw.tpm.codes import TpmAlgId
+from pefstack.hw.tpm.crypto.protection import (
+    IntegrityError,
+    inner_unwrap,
+    inner_wrap,
+    outer_unwrap,
+    outer_wrap,
+)
+from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.public import Public
+from pefstack.hw.tpm.response_codes import Refusal, TpmRc
+from pefstack.hw.tpm.sensitive import TPM2B_SENSITIVE, Sensitive
+from pefstack.hw.tpm.structures import put_sized, whole
+from pefstack.hw.tpm.symmetric_def import Symmetric
+
+LABEL = "DUPLICATE"
+
+
+def check_inner_key(symmetric: Symmetric, key: bytes) -> None:
+    """TPM_RC_SIZE for a key that the algorithm does not take; none takes no key."""
+    bits = 0 if symmetric.alg == TpmAlgId.NULL else symmetric.key_bits
+    if len(key) * 8 != bits:
+        raise Refusal(TpmRc.SIZE)
+
+
+def wrapped_inside(
+    public: Public, name: bytes, sensitive: Sensitive, key: bytes
+) -> bytes:
+    """The sensitive area under the inner key; in clear without one."""
+    data = put_sized(sensitive)
+    return inner_wrap(public.name_alg, key, name, data) if key else data
+
+
+def unwrapped_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> Sensitive:
+    """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
+    try:
+        data = inner_unwrap(public.name_alg, key, name, blob) if key else blob
+        sensitive = whole(TPM2B_SENSITIVE, data)
+    except IntegrityError:
+        raise Refusal(TpmRc.INTEGRITY) from None
+    except ValueError:
+        raise Refusal(TpmRc.SIZE) from None
+    if sensitive is None:
+        raise Refusal(TpmRc.SIZE)
+    return sensitive
+
+
+def wrapped_outside(parent: TpmObject, name: bytes, seed: bytes, blob: bytes) -> bytes:
+    """``blob`` under keys from the seed, with the algorithms of the new parent."""
+    alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
+    return outer_wrap(alg, bits, seed, name, blob)
+
+
+def unwrapped_outside(
+    parent: TpmObject, name: bytes, seed: bytes, blob: bytes
+) -> bytes:
+    """What is inside; TPM_RC_INTEGRITY before anything is decrypted."""
+    alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
+    try:
+        return outer_unwrap(alg, bits, seed, name, blob)
+    except IntegrityError:
+        raise Refusal(TpmRc.INTEGRITY) from None
+    except ValueError:
+        raise Refusal(TpmRc.INSUFFICIENT) from None
