@@ -1,20 +1,17 @@
-"""Verify what lies behind HBI's hash page table, as hostboot ext does."""
+"""Verify what lies behind a hash page table, as hostboot ext does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
+from pefstack.firmware.pages import code_of
 from pefstack.firmware.partitions import Partition
+from pefstack.firmware.profile_row import ProfileTable
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.container import HEADER_SIZE
-from pefstack.images.container_peek import (
-    announced_payload_size,
-    sw_signatures_of,
-    unprotected_size,
-)
+from pefstack.images.container_peek import announced_payload_size, sw_signatures_of
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsTable
 from pefstack.images.hash_page_table import (
@@ -29,25 +26,31 @@ from pefstack.images.rejection import LOG_GOOD
 from pefstack.tools.verification.finding import Finding, refused
 from pefstack.tools.verification.flash import place_of
 
-PLACE: Final = "HBI pages"
+def page_findings(
+    flash: memoryview, table: FfsTable, name: str, profile: ProfileTable
+) -> Iterator[Finding]:
+    """Every page of a partition that is there, of HBI the salt too.
 
-
-def page_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
-    """The salt and every page; nothing where HBI has no pages."""
-    if not {"HBB", "HBI"} <= set(table.partition_sizes):
-        return
-    hbi, hbb = place_of(table, "HBI"), place_of(table, "HBB")
-    header = _data(flash, hbi, 0, HEADER_SIZE).data
-    size = unprotected_size(header) if len(header) == HEADER_SIZE else 0
+    Nothing where the profile reads no pages of it, or it is protected as a whole.
+    """
+    place = place_of(table, name)
+    header = _data(flash, place, 0, HEADER_SIZE).data
+    size = profile.paged_size(name, header) if len(header) == HEADER_SIZE else 0
     if not size:
         return
     start = Finding(
-        place=PLACE, offset=hbi.offset, stage="hostboot_ext", rules="hash page table"
+        place=code_of(name),
+        offset=place.offset,
+        stage="hostboot_ext",
+        rules="hash page table",
     )
     protected = announced_payload_size(header) or 0
-    entries = _data(flash, hbi, HEADER_SIZE, protected).data
-    yield from _salt(start, entries, _data(flash, hbb, 0, HEADER_SIZE).data)
-    yield _pages(start, entries, _data(flash, hbi, HEADER_SIZE + protected, size))
+    entries = _data(flash, place, HEADER_SIZE, protected).data
+    if name == "HBI" and "HBB" in table.partition_sizes:
+        hbb = _data(flash, place_of(table, "HBB"), 0, HEADER_SIZE).data
+        yield from _salt(start, entries, hbb)
+    content = _data(flash, place, HEADER_SIZE + protected, size)
+    yield _pages(start, name, entries, content)
 
 
 def _salt(start: Finding, entries: bytes, hbb: bytes) -> Iterator[Finding]:
@@ -59,12 +62,14 @@ def _salt(start: Finding, entries: bytes, hbb: bytes) -> Iterator[Finding]:
         yield refused(replace(start, stage="hostboot_init"), Refusal.HBI_SALT, *texts)
 
 
-def _pages(start: Finding, entries: bytes, content: ecc.Decoded) -> Finding:
+def _pages(
+    start: Finding, name: str, entries: bytes, content: ecc.Decoded
+) -> Finding:
     if content.uncorrectable:
         found = f"{len(content.uncorrectable)} uncorrectable words"
         texts = "ECC", found, "none", "write the partition again"
         return refused(start, Refusal.ECC_UNCORRECTABLE, *texts)
-    mend = "write HBI again; a page is not the one that was signed"
+    mend = f"write {name} again; a page is not the one that was signed"
     try:
         for number in range(page_count(len(content.data))):
             check_page(entries, number, page_at(content.data, number))
