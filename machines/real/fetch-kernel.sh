@@ -27,7 +27,7 @@ options=(
 # one list of several may fail, as while a mirror is being filled; one with a kernel is enough
 apt-get "${options[@]}" update -qq >&2 || true
 package=$(apt-cache "${options[@]}" depends linux-image-powerpc64le |
-    sed -n 's/.*Depends: \(linux-image-[0-9].*-powerpc64le\)$/\1/p' | head -n 1)
+    awk '/Depends: linux-image-[0-9].*-powerpc64le$/ && !found { print $2; found = 1 }')
 if [[ -z $package ]]; then
     echo "no linux-image-powerpc64le in the package lists of this Debian" >&2
     exit 1

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from pefstack.images.codec import Buffer
 from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.hash_page_table import (
+    MAX_DATA_SIZE,
+    PageError,
+    check_page,
+    page_at,
+    page_count,
+    table_size,
+)
 from pefstack.images.signing import HW_KEY_NAMES, SW_KEY_NAMES
 from pefstack.tools.inspection.region import Region, rest
 
@@ -108,5 +116,32 @@ def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
     state = "hash as in the header" if good else "hash differs from the header"
     if there < size:
         state = f"cut short, the header says 0x{size:x} bytes"
-    yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state)
-    yield from rest(raw, HEADER_SIZE + there, len(raw), "unprotected")
+    behind = memoryview(raw)[HEADER_SIZE + there :]
+    pages = _pages(header, payload, behind)
+    kind = "; a hash page table" if pages else ""
+    yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state + kind)
+    if pages:
+        yield replace(pages, offset=HEADER_SIZE + there)
+    end = HEADER_SIZE + there + (pages.size if pages else 0)
+    yield from rest(raw, end, len(raw), "unprotected")
+
+
+def _pages(
+    header: ContainerHeader, table: memoryview, behind: memoryview
+) -> Region | None:
+    """What lies behind a hash page table, which shows by the sizes of both.
+
+    The container size says how much it is; in a partition more may follow.
+    """
+    whole = header.hardware.container_size - HEADER_SIZE - len(table)
+    size = min(len(behind), max(0, whole))
+    if not size or size > MAX_DATA_SIZE or len(table) != table_size(size):
+        return None
+    count = page_count(size)
+    state = f"{count} pages, each as in the table"
+    try:
+        for number in range(count):
+            check_page(table, number, page_at(behind[:size], number))
+    except PageError as wrong:
+        state = f"{count} pages; {wrong}"
+    return Region(offset=0, size=size, name="pages", value=state)

@@ -8,10 +8,15 @@ from dataclasses import replace
 from pefstack.firmware.pages import code_of
 from pefstack.firmware.partitions import Partition
 from pefstack.firmware.profile_row import ProfileTable
+from pefstack.firmware.profiles import PROFILES
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.container import HEADER_SIZE
-from pefstack.images.container_peek import announced_payload_size, sw_signatures_of
+from pefstack.images.container_peek import (
+    announced_payload_size,
+    sw_signatures_of,
+    unprotected_size,
+)
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsTable
 from pefstack.images.hash_page_table import (
@@ -21,10 +26,12 @@ from pefstack.images.hash_page_table import (
     hbi_salt,
     page_at,
     page_count,
+    table_size,
 )
 from pefstack.images.rejection import LOG_GOOD
 from pefstack.tools.verification.finding import Finding, refused
 from pefstack.tools.verification.flash import place_of
+
 
 def page_findings(
     flash: memoryview, table: FfsTable, name: str, profile: ProfileTable
@@ -34,37 +41,59 @@ def page_findings(
     Nothing where the profile reads no pages of it, or it is protected as a whole.
     """
     place = place_of(table, name)
-    header = _data(flash, place, 0, HEADER_SIZE).data
-    size = profile.paged_size(name, header) if len(header) == HEADER_SIZE else 0
-    if not size:
-        return
+    header = _header(flash, place)
+    size = profile.paged_size(name, header) if header else 0
+    if size:
+        yield from _findings(flash, table, place, size, "hostboot_ext")
+
+
+def shaped_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
+    """The same where no profile is known: by the sizes of the table and of the rest."""
+    known = {name for each in PROFILES.values() for name in each.paged}
+    for name in (each for each in table.partition_sizes if each in known):
+        place = place_of(table, name)
+        header = _header(flash, place)
+        size = min(unprotected_size(header), place.room) if header else 0
+        if size and announced_payload_size(header) == table_size(size):
+            yield from _findings(flash, table, place, size)
+
+
+def _findings(
+    flash: memoryview, table: FfsTable, place: Partition, size: int, stage: str = ""
+) -> Iterator[Finding]:
     start = Finding(
-        place=code_of(name),
+        place=code_of(place.name),
         offset=place.offset,
-        stage="hostboot_ext",
+        stage=stage,
         rules="hash page table",
     )
-    protected = announced_payload_size(header) or 0
+    protected = announced_payload_size(_header(flash, place)) or 0
     entries = _data(flash, place, HEADER_SIZE, protected).data
-    if name == "HBI" and "HBB" in table.partition_sizes:
-        hbb = _data(flash, place_of(table, "HBB"), 0, HEADER_SIZE).data
+    if place.name == "HBI" and "HBB" in table.partition_sizes:
+        hbb = _header(flash, place_of(table, "HBB"))
         yield from _salt(start, entries, hbb)
     content = _data(flash, place, HEADER_SIZE + protected, size)
-    yield _pages(start, name, entries, content)
+    yield _pages(start, place.name, entries, content)
+
+
+def _header(flash: memoryview, place: Partition) -> bytes:
+    """The 4096 bytes of a header; none where the partition is shorter."""
+    header = _data(flash, place, 0, HEADER_SIZE).data
+    return header if len(header) == HEADER_SIZE else b""
 
 
 def _salt(start: Finding, entries: bytes, hbb: bytes) -> Iterator[Finding]:
     """Nothing where the table begins with what HBB's signatures give."""
-    found, wanted = entries[:ENTRY_SIZE], hbi_salt(sw_signatures_of(hbb))
+    found = entries[:ENTRY_SIZE]
+    wanted = hbi_salt(sw_signatures_of(hbb)) if hbb else b""
     if found != wanted:
         mend = "put HBB and HBI of the same build into the flash"
         texts = "salt", found.hex(), wanted.hex(), mend
-        yield refused(replace(start, stage="hostboot_init"), Refusal.HBI_SALT, *texts)
+        stage = start.stage and "hostboot_init"
+        yield refused(replace(start, stage=stage), Refusal.HBI_SALT, *texts)
 
 
-def _pages(
-    start: Finding, name: str, entries: bytes, content: ecc.Decoded
-) -> Finding:
+def _pages(start: Finding, name: str, entries: bytes, content: ecc.Decoded) -> Finding:
     if content.uncorrectable:
         found = f"{len(content.uncorrectable)} uncorrectable words"
         texts = "ECC", found, "none", "write the partition again"
