@@ -28,6 +28,11 @@ class Loaded:
     payload_digest: bytes
     verified: Verified | None
 
+    @property
+    def room(self) -> int:
+        """What the partition holds, in bytes of data."""
+        return self.place.room
+
 
 def load(
     board: Board,
@@ -91,13 +96,12 @@ def check_size(board: Board, stage: str, name: str, loaded: Loaded) -> None:
         return
     found = int.from_bytes(loaded.container[6:14], "big")
     least = HEADER_SIZE + loaded.verified.software.payload_size
-    room = loaded.place.room
-    if not least <= found <= room:
+    if not least <= found <= loaded.room:
         raise BootFailure(
             stage,
             Refusal.CONTAINER_SIZE,
             f"{name}: container size: found 0x{found:x}, expected 0x{least:x} to "
-            f"0x{room:x}",
+            f"0x{loaded.room:x}",
             "build the container again; this field is not signed",
         )
 
