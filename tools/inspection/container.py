@@ -51,14 +51,19 @@ def container_regions(raw: Buffer) -> Iterator[Region]:
 
 
 def summary(raw: Buffer) -> str:
-    """One line: label, sizes, versions."""
+    """One line: label, sizes, versions, and pages where it has any.
+
+    ``raw`` begins with the header; what follows it may be missing.
+    """
     header = ContainerHeader.from_prefix(raw)
     software = header.software
+    pages = _pages(header, *_parts(raw, header))
     return (
         f"container {header.label or '(no label)'}: "
         f"payload 0x{software.payload_size:x} bytes, "
         f"{header.prefix.sw_key_count} software keys, "
         f"security version {software.security_version}"
+        + (f"; {pages.value}" if pages else "")
     )
 
 
@@ -110,13 +115,12 @@ def _many(
 
 def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
     size = header.software.payload_size
-    there = min(size, len(raw) - HEADER_SIZE)
-    payload = memoryview(raw)[HEADER_SIZE : HEADER_SIZE + there]
+    payload, behind = _parts(raw, header)
+    there = len(payload)
     good = hashlib.sha512(payload).digest() == header.software.payload_hash
     state = "hash as in the header" if good else "hash differs from the header"
     if there < size:
         state = f"cut short, the header says 0x{size:x} bytes"
-    behind = memoryview(raw)[HEADER_SIZE + there :]
     pages = _pages(header, payload, behind)
     kind = "; a hash page table" if pages else ""
     yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state + kind)
@@ -124,6 +128,13 @@ def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
         yield replace(pages, offset=HEADER_SIZE + there)
     end = HEADER_SIZE + there + (pages.size if pages else 0)
     yield from rest(raw, end, len(raw), "unprotected")
+
+
+def _parts(raw: Buffer, header: ContainerHeader) -> tuple[memoryview, memoryview]:
+    """The payload, as far as there is one, and what lies behind it."""
+    rest_of_it = memoryview(raw)[HEADER_SIZE:]
+    size = header.software.payload_size
+    return rest_of_it[:size], rest_of_it[size:]
 
 
 def _pages(
