@@ -8,10 +8,10 @@ import pytest
 
 from pefstack import Machine
 
-# open-power/pnor p10Layouts/defaultPnorLayout_64.xml: name, raw size, E ECC, C container
-# P preserved, R read-only, F reprovision, K clear on ECC error, V volatile; one behind
-# the other from 0x8000 on
-P10: Final = """
+# open-power/pnor p10Layouts/defaultPnorLayout_64.xml: name, raw size, then E ECC,
+# C container, P preserved, R read-only, F reprovision, K clear on ECC error, V volatile;
+# one behind the other from 0x8000 on
+POWER10: Final = """
     HBEL 24000 EPFK
     EECACHE 2c0000 PF
     GUARD 5000 PF
@@ -61,11 +61,11 @@ def entries(machine: Machine) -> dict[str, tuple[int, int, int, int, int]]:
     return found
 
 
-def test_p10_full_is_the_layout_of_power10() -> None:
+def test_the_layout_of_power10_is_that_of_its_file() -> None:
     found = entries(Machine("p10-full"))
     del found["part"]
     at, expected = 0x8000, {}
-    for row in P10.strip().splitlines():
+    for row in POWER10.strip().splitlines():
         name, size, letters = row.split()
         misc = sum(bit for letter, bit in MISC.items() if letter in letters)
         flags = (0x8000 * ("E" in letters), 0x80 * ("C" in letters), misc)
