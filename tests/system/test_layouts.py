@@ -9,8 +9,8 @@ import pytest
 from pefstack import Machine
 
 # open-power/pnor p10Layouts/defaultPnorLayout_64.xml: name, raw size, then E ECC,
-# C container, P preserved, R read-only, F reprovision, K clear on ECC error, V volatile;
-# one behind the other from 0x8000 on
+# C container, P preserved, R read-only, F reprovision, K clear on ECC error and V
+# volatile; one behind the other from 0x8000 on
 POWER10: Final = """
     HBEL 24000 EPFK
     EECACHE 2c0000 PF
