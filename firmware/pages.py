@@ -16,10 +16,8 @@ from pefstack.images.errors import FormatError
 from pefstack.images.hash_page_table import (
     ENTRY_SIZE,
     PageError,
-    check_page,
+    check_pages,
     hbi_salt,
-    page_at,
-    page_count,
 )
 from pefstack.images.rejection import LOG_GOOD
 
@@ -84,7 +82,7 @@ def read_pages(
     start = HEADER_SIZE + (announced_payload_size(header) or 0)
     data = read_data(board, stage, place, start, size)
     try:
-        _check(table, data)
+        check_pages(table, data)
     except (PageError, FormatError) as wrong:
         reason = f"{place.name}: {wrong}"
         record(board, stage, code, 0, reason)
@@ -98,8 +96,3 @@ def read_pages(
 
 def _paged_size(board: Board, name: str, header: Buffer) -> int:
     return profile_of(board.spec.measure).table.paged_size(name, header)
-
-
-def _check(table: Buffer, data: memoryview) -> None:
-    for number in range(page_count(len(data))):
-        check_page(table, number, page_at(data, number))

@@ -12,8 +12,7 @@ from pefstack.images.container import HEADER_SIZE, ContainerHeader
 from pefstack.images.hash_page_table import (
     MAX_DATA_SIZE,
     PageError,
-    check_page,
-    page_at,
+    check_pages,
     page_count,
     table_size,
 )
@@ -151,8 +150,7 @@ def _pages(
     count = page_count(size)
     state = f"{count} pages, each as in the table"
     try:
-        for number in range(count):
-            check_page(table, number, page_at(behind[:size], number))
+        check_pages(table, behind[:size])
     except PageError as wrong:
         state = f"{count} pages; {wrong}"
     return Region(offset=0, size=size, name="pages", value=state)

@@ -22,10 +22,8 @@ from pefstack.images.ffs import FfsTable
 from pefstack.images.hash_page_table import (
     ENTRY_SIZE,
     PageError,
-    check_page,
+    check_pages,
     hbi_salt,
-    page_at,
-    page_count,
     table_size,
 )
 from pefstack.images.rejection import LOG_GOOD
@@ -100,8 +98,7 @@ def _pages(start: Finding, name: str, entries: bytes, content: ecc.Decoded) -> F
         return refused(start, Refusal.ECC_UNCORRECTABLE, *texts)
     mend = f"write {name} again; a page is not the one that was signed"
     try:
-        for number in range(page_count(len(content.data))):
-            check_page(entries, number, page_at(content.data, number))
+        check_pages(entries, content.data)
     except PageError as wrong:
         check = f"page 0x{wrong.page_number:x}"
         texts = check, wrong.found, wrong.expected, mend
