@@ -77,6 +77,34 @@ def test_skiboot_finds_our_flash_and_starts_its_kernel(
     assert "INIT: Command line from NVRAM: panic=-1 console=hvc0" in console
 
 
+def test_skiboot_reads_version_and_one_bit_of_capp_is_corrected(
+    tmp_path: Path,
+) -> None:
+    """VERSION behind its header, in the form of real ones; ECC as skiboot's own."""
+    machine = machine_with_kernel("p9-128m", tmp_path)
+    machine.flash["CAPP"].flip(9 * 40 + 3, 5)
+    with skiboot(image_of(machine), tmp_path) as judge:
+        judge.wait_for(re.escape(HELLO.decode().strip()))
+        console, tree = judge.console, judge.device_tree()
+    versions = Fdt.from_bytes(tree).root.child("ibm,firmware-versions")
+    assert versions is not None
+    assert versions.value("version") == b"p9-v1\0"
+    assert versions.value("skiboot") == b"v7.0\0"
+    assert "ECC: correctable error" in console
+    assert "FLASH: CAPP partition is signed" in console
+
+
+def test_two_flipped_bits_are_too_many_for_skiboot_too(tmp_path: Path) -> None:
+    machine = machine_with_kernel("p9-128m", tmp_path)
+    for bit in (5, 6):
+        machine.flash["CAPP"].flip(9 * 40 + 3, bit)
+    with skiboot(image_of(machine), tmp_path) as judge:
+        judge.wait_for(re.escape(HELLO.decode().strip()))
+        console = judge.console
+    assert "ECC: uncorrectable error" in console
+    assert "FLASH: CAPP partition is signed" not in console
+
+
 def test_skiboot_takes_the_kernel_that_we_measured(tmp_path: Path) -> None:
     """What lies in its memory is what our OPAL verified, byte for byte."""
     machine = machine_with_kernel("p9", tmp_path)
