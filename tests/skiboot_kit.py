@@ -1,12 +1,13 @@
 """The real skiboot as a judge: a flash image in QEMU's powernv9, its console, memory.
 
 QEMU starts a skiboot of its own, not the one in PAYLOAD; it reads our flash through the
-BMC as on a real machine. Nothing of the project is used here.
+BMC as on a real machine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import struct
@@ -52,9 +53,10 @@ class Judge:
         """Physical memory of the machine."""
         target = self._folder / "memory"
         where = {"val": address, "size": size, "filename": str(target)}
-        with socket.socket(socket.AF_UNIX) as line:
+        with opened(self._folder) as folder, socket.socket(socket.AF_UNIX) as line:
             line.settimeout(DEADLINE)
-            line.connect(str(self._folder / "qmp"))
+            # the path of a socket is short; that of a test's folder need not be
+            line.connect(f"/proc/self/fd/{folder}/qmp")
             with line.makefile("rw", encoding="utf-8") as talk:
                 talk.readline()  # its greeting
                 _ask(talk, "qmp_capabilities", {})
@@ -65,6 +67,16 @@ class Judge:
         """The flattened device tree that skiboot gave to the kernel."""
         started = self.wait_for(STARTED)
         return self.memory(int(started[2], 16), int(started[3]))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    """The folder's file descriptor."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _ask(talk: TextIO, command: str, arguments: dict[str, object]) -> None:
