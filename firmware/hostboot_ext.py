@@ -16,7 +16,7 @@ from pefstack.firmware.hand_over import hand_over
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
-from pefstack.firmware.pages import page_in
+from pefstack.firmware.pages import page_in, page_in_hbi
 from pefstack.firmware.partitions import present
 from pefstack.firmware.profiles import Profile, further_value, profile_of
 from pefstack.firmware.root_of_trust import read_settings
@@ -36,7 +36,7 @@ _ADDRESSES: Final = {"PAYLOAD": PAYLOAD_ADDRESS}
 
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
-    page_in(board, STAGE)
+    page_in_hbi(board, STAGE)
     _lock_down(board)
     profile = profile_of(board.spec.measure)
     log = _log(board, profile)
@@ -50,7 +50,8 @@ def run(board: Board) -> Stage:
             measure(board, STAGE, what, further_value(board.spec.measure, what), log)
         elif what.upper() in there or what == "payload":
             name = what.upper()
-            bring_in(board, STAGE, name, fixed, log, _ADDRESSES.get(name))
+            address = _ADDRESSES.get(name)
+            page_in(board, STAGE, bring_in(board, STAGE, name, fixed, log, address))
     hand_over(board, STAGE, fixed.hw_key_hash)
     return opal.run
 

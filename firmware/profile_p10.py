@@ -10,6 +10,7 @@ from typing import Final
 
 from pefstack.firmware.profile_common import hostboot_partitions, opal_partitions
 from pefstack.firmware.profile_row import ProfileTable, Row
+from pefstack.images.container import FLAG_HASH_PAGE_TABLE
 from pefstack.images.event_log import (
     EV_COMPACT_HASH,
     EV_PLATFORM_CONFIG_FLAGS,
@@ -77,6 +78,14 @@ _TPM_STEPS: Final = {
     **{("separator", pcr): 0x10 + pcr for pcr in range(8)},
 }
 
+# HBRT and HBD in some builds only (1.7); the flag says which
+_PAGED: Final = ("HBI", "HBD", "SBE", "MEMD", "HCODE", "WOFDATA", "HBRT", "OCMBFW")
+
 P10: Final = ProfileTable(
-    rows=_ROWS, banks=ONE_BANK, loader_is_signed=False, tpm_steps=_TPM_STEPS
+    rows=_ROWS,
+    banks=ONE_BANK,
+    loader_is_signed=False,
+    tpm_steps=_TPM_STEPS,
+    paged=_PAGED,
+    page_flag=FLAG_HASH_PAGE_TABLE,
 )

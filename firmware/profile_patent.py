@@ -60,6 +60,4 @@ _ROWS: Final[tuple[Row, ...]] = (
     ("opal", "separator", SEPARATED, EV_SEPARATOR, SEPARATOR_EVENT),
 )
 
-PATENT: Final = ProfileTable(
-    rows=_ROWS, banks=ONE_BANK, loader_is_signed=True, hbi_has_pages=False
-)
+PATENT: Final = ProfileTable(rows=_ROWS, banks=ONE_BANK, loader_is_signed=True)

@@ -87,8 +87,8 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.PAGE_HASH: RefusalWords(
         "hostboot_ext",
-        "a page of HBI is not the one in its table",
-        "write HBI again",
+        "a page behind a hash page table is not the one in it",
+        "write that partition again",
     ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",

@@ -33,6 +33,12 @@ FAULTS: Final = (
     "magic",
     "section",
 )
+# which of the small machine's partitions may lie behind a table, by profile
+TABLES: Final = {
+    "patent": ("",),
+    "p9": ("", "", "SBE", "MEMD", "HCODE", "WOFDATA"),
+    "p10": ("", "", "SBE", "HCODE", "WOFDATA", "OCMBFW"),
+}
 HBI_OFFSET: Final = 0x2000  # inside every payload, behind the header
 
 
@@ -50,6 +56,8 @@ class Variant:
     fault: str
     place: str
     seed: int
+    table: str  # "", or the partition that lies behind a hash page table
+    page: int  # the page of it that is changed; -1: none
 
     def settings(self) -> list[str]:
         """As on the command line."""
@@ -69,6 +77,12 @@ class Variant:
         for name in PARTITIONS:
             place = f"image.flash.partition.{name}.container"
             chosen.append(f"{place}.security-version={self.version}")
+        if self.table:
+            place = f"image.flash.partition.{self.table}"
+            chosen += [f"{place}.base=0xd0000", f"{place}.size=0x9000"]
+            chosen += [f"{place}.content.fill=0x3800", f"{place}.ecc=true"]
+            chosen.append(f"{place}.container.hash-pages=true")
+            chosen.append(f"{place}.container.security-version={self.version}")
         for name in ("base", "hbbl"):
             place = f"image.seeprom.{name}.container"
             chosen.append(f"{place}.security-version={self.version}")
@@ -80,6 +94,8 @@ def drawn(number: int) -> Variant:
     dice = random.Random(f"variant {number}")
     profile = dice.choice(("patent", "patent", "p10", "p9"))
     fault = dice.choice(FAULTS)
+    others = random.Random(f"table {number}")
+    table = others.choice(TABLES[profile])
     return Variant(
         profile=profile,
         flash_keys=dice.choice(("", "", "", "somebody else")),
@@ -91,6 +107,8 @@ def drawn(number: int) -> Variant:
         fault=fault,
         place=dice.choice(PARTITIONS if fault != "section" else (*SECTIONS,)),
         seed=dice.randrange(1 << 16),
+        table=table,
+        page=others.randrange(4) if table and others.random() < 0.3 else -1,
     )
 
 
@@ -102,6 +120,11 @@ def machine_of(settings: tuple[str, ...]) -> Machine:
 
 def break_it(machine: Machine, variant: Variant) -> None:
     """Do what the fault says, with a bit that the seed chooses."""
+    if variant.page >= 0:
+        partition = machine.flash[variant.table]
+        offset = HBI_OFFSET + 0x1000 * variant.page + variant.seed % 0x800
+        old = partition.data[offset]
+        partition.write(bytes([old ^ 1 << variant.seed % 8]), offset)
     if variant.fault == "section":
         _break_section(machine, variant)
     elif variant.fault in ("one-bit", "two-bits"):
@@ -163,6 +186,8 @@ def _flash_refusals(variant: Variant) -> list[str]:
         changed = True  # it has no ECC: a flipped bit is a changed payload
     if changed:
         ends.append(READER[variant.place])
+    if variant.page >= 0:
+        ends.append("hostboot_ext")
     return ends
 
 
@@ -203,5 +228,7 @@ def test_the_draw_reaches_both_ends_of_everything() -> None:
     variants = [drawn(number) for number in range(300)]
     assert {each.fault for each in variants} == set(FAULTS)
     assert {each.profile for each in variants} == {"patent", "p10", "p9"}
+    tables = {name for names in TABLES.values() for name in names}
+    assert {each.table for each in variants if each.page >= 0} == tables - {""}
     ends = {judgement(each) for each in variants}
     assert ends == {None, *STAGES[:5]}

@@ -33,7 +33,9 @@ KEYS = st.builds(KeysSpec, file=WORDS) | st.builds(KeysSpec, seed=WORDS)
 CONTENTS = (
     st.builds(ContentSpec, file=WORDS, seed=TEXTS)
     | st.builds(ContentSpec, text=WORDS)
-    | st.builds(ContentSpec, fill=st.integers(1, MAX_SIZE), seed=TEXTS)
+    | st.builds(
+        ContentSpec, fill=st.integers(1, MAX_SIZE), seed=TEXTS, xz=st.booleans()
+    )
 )
 CONTAINERS = st.builds(
     ContainerSpec,

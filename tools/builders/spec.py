@@ -31,13 +31,15 @@ class KeysSpec:
 class ContentSpec:
     """Bytes: of a file, of a text, or ``fill`` bytes of filler that follow from a seed.
 
-    Filler stands where a real machine has code: nothing of it is executed.
+    Filler stands where a real machine has code: nothing of it is executed. ``xz``
+    compresses what there is, as PAYLOAD and UVISOR are in real flashes.
     """
 
     file: str = ""
     text: str = ""
     fill: int = 0
     seed: str = "pefstack"
+    xz: bool = False
 
     def __post_init__(self) -> None:
         if (bool(self.file) + bool(self.text) + bool(self.fill)) != 1:
