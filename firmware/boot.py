@@ -50,8 +50,9 @@ def power_on(board: Board) -> Stage:
         smd=int(board.chip.smd),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
+        banks=",".join(board.spec.tpm.allocated),
     )
-    board.tpm.power_on()
+    board.power_on()
     return FIRST
 
 
