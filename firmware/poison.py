@@ -15,13 +15,14 @@ from pefstack.images.errors import FormatError
 from pefstack.images.event_log_build import fit
 
 RANDOM_SIZE: Final = 32
-POISONED_PCRS: Final = range(8)
+POISONED_PCRS: Final = tuple(range(8))
 
 
 def poison(board: Board, stage: str) -> None:
     """Extend 32 random bytes of the TPM's own into PCR 0 to 7; the log says nothing.
 
-    Where poisoning fails the TPM is given up, so nobody takes it for a good one.
+    A boot policy's PCR that is none of these gets them too (project decision). Where
+    poisoning fails the TPM is given up, so that nobody takes it for a good one.
     """
     if tpm_is_lost(board):
         return
@@ -29,10 +30,10 @@ def poison(board: Board, stage: str) -> None:
     value = _random(board, stage)
     if value is None:
         return
-    banks = profile_of(board.spec.measure).table.banks
-    digests = {bank: fit(value, DIGEST_SIZE[bank]) for bank in banks}
+    profile = profile_of(board.spec.measure)
+    digests = {b: fit(value, DIGEST_SIZE[b]) for b in profile.table.banks}
     board.journal.add(stage, "poison", tpm=board.tpm_name, **readable(digests))
-    for pcr in POISONED_PCRS:
+    for pcr in dict.fromkeys((*POISONED_PCRS, profile.policy_pcr)):
         command = client.pcr_extend(pcr, digests)
         if tpm(board, stage, command, ("poison", pcr)) is None:
             return

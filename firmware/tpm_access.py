@@ -25,7 +25,7 @@ def tpm(board: Board, stage: str, command: bytes, step: Step) -> bytes | None:
     try:
         return client.response(board.tpm.execute(command))
     except (DeviceError, FormatError) as refused:
-        give_up(board, stage, step, f"the TPM refused a command: {refused}")
+        give_up(board, stage, step, str(refused))
         return None
 
 
@@ -43,7 +43,8 @@ def give_up(board: Board, stage: str, step: Step, reason: str) -> None:
     The SBE records the step. Of a backup TPM no boot depends.
     """
     if profile_of(board.spec.measure).table.needs_tpm and not board.number:
-        raise BootFailure(stage, Refusal.TPM_REFUSED, reason, _MEND)
+        text = f"the TPM refused a command: {reason}"
+        raise BootFailure(stage, Refusal.TPM_REFUSED, text, _MEND)
     code = step_code(board, stage, step)
     lose_tpm(board, stage, code if is_recorded(stage, step[0]) else 0, reason)
     require_tpm(board, stage)

@@ -50,12 +50,12 @@ def _found(board: Board, stage: str) -> bool:
     board.begin_step(step_code(board, stage, ("read-id", 0)))
     found = board.tpm.read_id()
     if found[:2] in _NO_VENDORS:
-        reason = f"no TPM on the bus: found id {found.hex()}, expected a vendor's"
+        reason = f"TPM_DID_VID: found {found.hex()}, expected a vendor's id"
         give_up(board, stage, ("read-id", 0), reason)
         return False
     board.begin_step(step_code(board, stage, ("locality", 0)))
     if not board.tpm.request_locality(LOCALITY):
-        reason = f"the TPM did not grant locality {LOCALITY}"
+        reason = f"TPM_ACCESS: found no grant, expected locality {LOCALITY}"
         give_up(board, stage, ("locality", 0), reason)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Which step with the TPM has which code, and who writes it down (boot-chain.md 3.3)."""
+"""Which step with the TPM has which code, and who writes it down (3.3)."""
 
 from __future__ import annotations
 

@@ -25,9 +25,7 @@ ALGORITHM_BY_NAME: Final = {name: algorithm for algorithm, name in BANK_NAME.ite
 
 def wire_chip(spec: ChipSpec, smd: bool) -> Chip:
     """A chip that was just reset, with its jumper."""
-    return Chip(
-        smd=smd, pef_enable=spec.pef_enable, pvr=spec.pvr, node_id=spec.node_id
-    )
+    return Chip(smd=smd, pef_enable=spec.pef_enable, pvr=spec.pvr, node_id=spec.node_id)
 
 
 def wire_tpm(

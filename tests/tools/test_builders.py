@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pefstack import FormatError, Machine, UsageError
+from pefstack.hw.flip import FlipSpec, flipped
 from pefstack.images import ecc
 from pefstack.images.ffs import FfsTable
 from pefstack.tools.builders.content import content, key_set
