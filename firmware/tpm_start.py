@@ -13,6 +13,7 @@ from pefstack.hw.chip import SECURITY_SWITCH, SWITCH_TDP
 from pefstack.hw.processor import Role
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
+from pefstack.hw.tpm.interface import ID_SIZE
 from pefstack.images.errors import FormatError
 
 WANTED: Final[dict[int, tuple[int, ...]]] = {
@@ -49,7 +50,7 @@ def _found(board: Board, stage: str) -> bool:
     """
     board.begin_step(step_code(board, stage, ("read-id", 0)))
     found = board.tpm.read_id()
-    if found[:2] in _NO_VENDORS:
+    if len(found) != ID_SIZE or found[:2] in _NO_VENDORS:
         reason = f"TPM_DID_VID: found {found.hex()}, expected a vendor's id"
         give_up(board, stage, ("read-id", 0), reason)
         return False
