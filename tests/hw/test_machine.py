@@ -71,7 +71,7 @@ SECONDARIES = st.builds(
     smd=st.none() | st.booleans(),
     hw_key_hash=st.just(b"") | st.binary(min_size=64, max_size=64),
     flip=st.lists(
-        st.builds(FlipSpec, offset=st.integers(0, 0xFFFF), bit=st.integers(0, 7)),
+        st.builds(FlipSpec, offset=st.integers(0, 6), bit=st.integers(0, 7)),
         max_size=2,
     ).map(tuple),
     silent=st.booleans(),
