@@ -45,10 +45,7 @@ _FIRST_OF_CHIPS: Final = next(iter(MEASURED))
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
     page_in(board, STAGE)
-    start_secondary_chips(board, STAGE)
-    _lock_down(board)
-    require_tpm(board, STAGE)
-    init_backup_tpm(board, STAGE)
+    _bring_up_chips(board)
     profile = profile_of(board.spec.measure)
     log = _log(board, profile)
     fixed = read_settings(board, STAGE)
@@ -59,7 +56,7 @@ def run(board: Board) -> Stage:
             measure(board, STAGE, what, _VALUES[what](board, fixed), log)
         elif what.startswith("further-"):
             measure(board, STAGE, what, further_value(board.spec.measure, what), log)
-        elif what in MEASURED:
+        elif what in MEASURED:  # all of them with the first
             if what == _FIRST_OF_CHIPS:
                 measure_secondary_chips(board, STAGE, log)
         elif what.upper() in there or what == "payload":
@@ -67,6 +64,14 @@ def run(board: Board) -> Stage:
             bring_in(board, STAGE, name, fixed, log, _ADDRESSES.get(name))
     hand_over(board, STAGE, fixed.hw_key_hash)
     return opal.run
+
+
+def _bring_up_chips(board: Board) -> None:
+    """The other chips' SBEs, what all of them report, and the TPMs."""
+    start_secondary_chips(board, STAGE)
+    _lock_down(board)
+    require_tpm(board, STAGE)
+    init_backup_tpm(board, STAGE)
 
 
 def _log(board: Board, profile: Profile) -> LogWriter:

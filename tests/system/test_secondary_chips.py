@@ -338,6 +338,8 @@ def test_a_fork_has_chips_of_its_own() -> None:
     machine = machine_with(TWO).run(until="hostboot_init")
     other = machine.fork()
     other.board.secondaries[0].chip.put_measurement(4, b"\1" * 32)
+    chip = machine.board.secondaries[0].chip
+    assert chip.get_measurement(4, 4) == bytes(32)
     other.board.secondaries[1].seeprom.reprogram(0, b"PIX")
     assert machine.run().board.poisoned == set()
     with pytest.raises(BootFailure):

@@ -136,7 +136,7 @@ def break_it(machine: Machine, variant: Variant) -> None:
     """Do what the fault says, with a bit that the seed chooses."""
     if variant.chips == "code":
         seeprom = machine.board.secondaries[-1].seeprom
-        _flip_in_section(seeprom, 22, variant.seed)
+        _flip_in_section(seeprom, 9 if variant.profile == "p9" else 22, variant.seed)
     if variant.fault == "section":
         _break_section(machine, variant)
     elif variant.fault in ("one-bit", "two-bits"):
