@@ -43,7 +43,7 @@ def give_up(board: Board, stage: str, step: Step, reason: str) -> None:
     The SBE records the step. Of a backup TPM no boot depends.
     """
     if profile_of(board.spec.measure).table.needs_tpm and not board.number:
-        text = f"the TPM refused a command: {reason}"
+        text = f"no TPM to measure with: {reason}"
         raise BootFailure(stage, Refusal.TPM_REFUSED, text, _MEND)
     code = step_code(board, stage, step)
     lose_tpm(board, stage, code if is_recorded(stage, step[0]) else 0, reason)

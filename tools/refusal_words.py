@@ -35,7 +35,7 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.TPM_REFUSED: RefusalWords(
         "all",
-        "the TPM answered a command with an error",
+        "the TPM is not there, or answered a command with an error",
         "look up the response code; machine.tpm sets the TPM",
     ),
     Refusal.TPM_REQUIRED: RefusalWords(

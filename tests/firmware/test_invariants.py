@@ -196,6 +196,16 @@ def test_a_bank_that_is_not_allocated_gets_no_extend() -> None:
     assert judge(forge(on, TPM, FIRST, both, start("opal"))) is not None
 
 
+@pytest.mark.parametrize("profile", ["patent", "p10"])
+@pytest.mark.parametrize("banks", ['["sha1"]', '["sha384", "sha1"]', '["sha256"]'])
+def test_invariants_hold_whatever_banks_are_allocated(profile: str, banks: str) -> None:
+    settings = [f"machine.measure.profile={profile}", f"machine.tpm.allocated={banks}"]
+    machine = Machine("small", settings=settings).run()
+    assert inv.broken_invariants(machine.journal) == {}
+    extends = [event for event in machine.journal if event.kind == "extend"]
+    assert bool(extends) is ("sha256" in banks)
+
+
 def test_a_lost_backup_tpm_excuses_nothing() -> None:
     lost: Row = ("chip1.sbe_immutable", "tpm-lost", {"step": 6, "reason": "forged"})
     for invariant in (
