@@ -13,6 +13,7 @@ from pefstack.firmware.invariants_tpm import (
     chips_agree_or_tpm_is_poisoned,
     extends_are_announced,
     loses_tpm,
+    poisons_tpm,
     secondary_chips_never_extend,
 )
 from pefstack.hw.journal import Event
@@ -159,7 +160,7 @@ def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
 def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
     """A boot that ends well made all extends of the policy, the PEF record included."""
     needed = set(_POLICY_ORDER[_setting(events, "profile", "patent")])
-    if any(map(loses_tpm, events)):
+    if any(loses_tpm(event) or poisons_tpm(event) for event in events):
         return None
     done = {(e.source, e.detail["what"]) for e in _policy_measures(events)}
     for event in _of(events, "boot-complete"):
@@ -195,11 +196,11 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
 
 
 def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
-    """HDAT says whether security is on; a machine without its TPM is not trusted."""
+    """HDAT says whether security is on; without a good TPM no machine is trusted."""
     secure = int(not _security_off(events))
     lost = False
     for event in events:
-        lost = lost or event.kind == "tpm-lost"
+        lost = lost or loses_tpm(event) or poisons_tpm(event)
         if event.kind != "hdat":
             continue
         if event.detail["secure"] != secure or (lost and event.detail["trusted"]):

@@ -60,7 +60,7 @@ def chips_agree_or_tpm_is_poisoned(events: Sequence[Event]) -> Event | None:
             values = [event.detail[name] for name in _COMPARED]
             reference = reference or values
             differing = differing or values != reference
-        if loses_tpm(event) or (event.kind == "poison" and not _by_secondary(event)):
+        if loses_tpm(event) or poisons_tpm(event):
             return None
         if differing and event.kind == "hand-over":
             return event
@@ -70,6 +70,11 @@ def chips_agree_or_tpm_is_poisoned(events: Sequence[Event]) -> Event | None:
 def loses_tpm(event: Event) -> bool:
     """The primary's TPM is given up; of a backup's no boot depends."""
     return event.kind == "tpm-lost" and not _by_secondary(event)
+
+
+def poisons_tpm(event: Event) -> bool:
+    """The primary's TPM is poisoned; a backup TPM always is."""
+    return event.kind == "poison" and event.detail["tpm"] == "tpm"
 
 
 def _by_secondary(event: Event) -> bool:

@@ -19,7 +19,7 @@ from pefstack.hw.tpm_step import step_named
 from pefstack.hw.wiring import ALGORITHM_BY_NAME, wire_chip, wire_secondaries, wire_tpm
 
 MEMORY_SIZE: Final = 4 << 30
-MAX_SECONDARY_CHIPS: Final = 15  # sixteen places in the system configuration
+MAX_SECONDARY_CHIPS: Final = 7  # eight chips a node
 PCR_COUNT: Final = 24
 PVR_POWER10: Final = 0x00800200
 MAX_FURTHER_TEXT_SIZE: Final = 1024

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from pefstack import Machine
+from pefstack.firmware import hand_over
 from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH
 from pefstack.hw.processor import Processor, Role
 from pefstack.hw.tpm import client
@@ -143,6 +144,28 @@ def test_power9_hostboot_starts_a_backup_tpm_that_may_fail_too() -> None:
     machine = machine_with("machine.backup-tpm.fails-at=startup", profile="p9").run()
     assert alternate(machine).chip.get_scom(SECURITY_SWITCH) >> 51 & 1
     assert machine.board.poisoned == set()
+
+
+@pytest.mark.parametrize(("profile", "flags"), [("p10", 0xC0), ("p9", 0)])
+def test_hdat_shows_both_tpms(profile: str, flags: int) -> None:
+    machine = machine_with(profile=profile).run()
+    primary, backup = hand_over.tpms_of(machine.board)
+    assert (primary.chip_id, primary.flags, primary.status) == (0, 0, 1)
+    assert (backup.chip_id, backup.flags, backup.status) == (1, flags, 1)
+    assert (backup.srtm_log, len(primary.srtm_log)) == (b"", 0x10000)
+    (hdat,) = (event for event in machine.journal if event.kind == "hdat")
+    assert (hdat.detail["tpms"], hdat.detail["trusted"]) == (2, 1)
+
+
+def test_hdat_says_which_tpm_was_given_up() -> None:
+    machine = machine_with("machine.backup-tpm.fails-at=detect").run()
+    primary, backup = hand_over.tpms_of(machine.board)
+    assert (primary.status, backup.status) == (1, 2)
+    machine = machine_with("machine.tpm.fails-at=hbbl", "machine.tpm.required=false")
+    primary, backup = hand_over.tpms_of(machine.run().board)
+    assert (primary.status, backup.status) == (2, 1)
+    (hdat,) = (event for event in machine.journal if event.kind == "hdat")
+    assert hdat.detail["trusted"] == 0
 
 
 def test_two_tpms_of_one_seed_are_two() -> None:
