@@ -206,6 +206,14 @@ def test_invariants_hold_whatever_banks_are_allocated(profile: str, banks: str) 
     assert bool(extends) is ("sha256" in banks)
 
 
+def test_a_machine_with_a_poisoned_tpm_is_not_trusted() -> None:
+    judge, trusted = inv.hand_over_tells_the_truth, modes("hostboot_ext", "hdat")
+    backup = poisoned("backup-tpm", "chip1.hostboot_ext")
+    assert judge(forge(ON, TPM, FIRST, *backup, trusted)) is None
+    primary = poisoned("tpm", "hostboot_ext")
+    assert judge(forge(ON, TPM, FIRST, *primary, trusted)) is not None
+
+
 def test_a_lost_backup_tpm_excuses_nothing() -> None:
     lost: Row = ("chip1.sbe_immutable", "tpm-lost", {"step": 6, "reason": "forged"})
     for invariant in (
