@@ -33,6 +33,26 @@ def hostboot_partitions() -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def secondary_chips() -> tuple[Row, ...]:
+    """What a secondary chip's SBE measured; the text gets the chip's number.
+
+    Verification code and SBE firmware as the published SBE extends them, PCR1 after
+    them: the specification gives no order there (project decision).
+    """
+    code, flags = EV_S_CRTM_CONTENTS, EV_PLATFORM_CONFIG_FLAGS
+    rows = (
+        ("secondary-verification", 0, code, b"SBE Secure Boot Validation Code"),
+        ("secondary-firmware", 0, code, b"SBE L1/L2 Boot loaders and Base"),
+        ("secondary-keys", 1, flags, b"HW KEY HASH"),
+        ("secondary-state", 1, flags, b"SBE Security State"),
+        ("secondary-switches", 1, flags, b"Security Switches"),
+    )
+    return tuple(
+        ("hostboot_ext", what, pcr, event_type, text + b" chip 0\0")
+        for what, pcr, event_type, text in rows
+    )
+
+
 def opal_partitions() -> tuple[Row, ...]:
     """PCR4 for each; OPAL's texts have no NUL."""
     return tuple(

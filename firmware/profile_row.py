@@ -20,8 +20,8 @@ class ProfileTable:
     """A profile as data.
 
     ``loader_is_signed``: SBE_FW covers `.sb_verification` too, and the immutable code
-    checks it before it hands over. ``tpm_steps``: subject and PCR -> the step code that
-    the SBE leaves when the TPM fails there; with none, a failing TPM ends the boot.
+    checks it before it hands over. ``needs_tpm``: a TPM that fails ends the boot; else
+    it is given up, and the boot goes on without (3.3, 3.4).
     ``sbe_measures``: the SBE verifies and measures, its settings are in the SEEPROM;
     else (POWER9) Hostboot does, and the key hash stands in the HBBL area.
     ``paged``: partitions whose payload may be a hash page table, through which what
@@ -34,7 +34,7 @@ class ProfileTable:
     rows: tuple[Row, ...]
     banks: tuple[int, ...]
     loader_is_signed: bool
-    tpm_steps: dict[tuple[str, int], int] = field(default_factory=dict)
+    needs_tpm: bool = False
     sbe_measures: bool = True
     paged: tuple[str, ...] = ()
     page_flag: int = 0

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm.absent import FLOATING
 from pefstack.hw.tpm.codes import (
     DIGEST_SIZE,
     HEADER_SIZE,
@@ -32,6 +33,8 @@ from pefstack.hw.tpm.structures import UINT32, Reader, put_uint32
 
 _HEADER: Final = Struct(">HII")
 _TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
+# the register TPM_DID_VID: IBM, device 1, as the emulated TPMs of QEMU say
+_DID_VID: Final = (0x0001_1014).to_bytes(4, "little")
 _DEFAULT_BANKS: Final = (TpmAlgId.SHA1, TpmAlgId.SHA256, TpmAlgId.SHA384)
 
 
@@ -70,6 +73,14 @@ class Tpm:
         if state.powered:
             state.clock_at_power_on = self._inner.clock_value()
             state.powered = state.started = False
+
+    def read_id(self) -> bytes:
+        """TPM_DID_VID; without power nobody drives the bus."""
+        return _DID_VID if self._inner.state.powered else FLOATING
+
+    def request_locality(self, locality: int) -> bool:
+        """Granted at once: there is one user at a time."""
+        return self._inner.state.powered and 0 <= locality < LOCALITY_COUNT
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response.

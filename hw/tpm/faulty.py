@@ -30,6 +30,14 @@ class FaultyTpm(TpmInterface):
         """Off."""
         self._tpm.power_off()
 
+    def read_id(self) -> bytes:
+        """The TPM's; reading its registers is no command."""
+        return self._tpm.read_id()
+
+    def request_locality(self, locality: int) -> bool:
+        """The TPM's answer."""
+        return self._tpm.request_locality(locality)
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The TPM's answer while it lives."""
         self._count += 1

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from pefstack import FormatError, Machine, UsageError
+from pefstack.hw.flip import FlipSpec, flipped
 from pefstack.images import ecc
 from pefstack.images.ffs import FfsTable
-from pefstack.tools.builders.content import content, flipped, key_set
+from pefstack.tools.builders.content import content, key_set
 from pefstack.tools.builders.machine import BuiltImages, build_images
-from pefstack.tools.builders.spec import ContentSpec, FlipSpec, ImageSpec, KeysSpec
+from pefstack.tools.builders.spec import ContentSpec, ImageSpec, KeysSpec
 from pefstack.tools.built import build_folder
 from pefstack.tools.machine_file import BUILT_IN, load
 

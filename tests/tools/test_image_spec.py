@@ -10,12 +10,12 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.tools.builders.spec import (
     ContainerSpec,
     ContentSpec,
     FlashSpec,
-    FlipSpec,
     ImageSpec,
     KeysSpec,
     MeasurementSpec,

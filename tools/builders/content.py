@@ -6,7 +6,6 @@ import hashlib
 import lzma
 from pathlib import Path
 
-from pefstack.hw.mapping import SettingError
 from pefstack.images.hash_page_table import ENTRY_SIZE
 from pefstack.images.signing import (
     HW_KEY_NAMES,
@@ -15,7 +14,7 @@ from pefstack.images.signing import (
     KeySet,
     seeded_key_set,
 )
-from pefstack.tools.builders.spec import ContentSpec, FlipSpec, KeysSpec
+from pefstack.tools.builders.spec import ContentSpec, KeysSpec
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import read_bytes
 
@@ -64,17 +63,6 @@ def key_set(spec: KeysSpec) -> KeySet:
     if not software:
         raise UsageError(f"{folder}: no software key; expected sw_key_p.key")
     return KeySet(hardware=(a, b, c), software=software)
-
-
-def flipped(raw: bytes, flips: tuple[FlipSpec, ...], label: str) -> bytes:
-    """The bytes with single bits turned over."""
-    changed = bytearray(raw)
-    for each in flips:
-        if each.offset >= len(changed):
-            found, expected = f"0x{each.offset:x}", f"less than 0x{len(changed):x}"
-            raise SettingError(f"{label}.flip", f"found {found}, expected {expected}")
-        changed[each.offset] ^= 1 << each.bit
-    return bytes(changed)
 
 
 def _signer(path: Path) -> FileSigner:

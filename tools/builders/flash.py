@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from pefstack.firmware.profile_row import ProfileTable
+from pefstack.hw.flip import flipped
 from pefstack.hw.mapping import SettingError
 from pefstack.images import ecc, ffs_entry, hash_page_table
 from pefstack.images.container_peek import sw_signatures_of
@@ -15,7 +16,7 @@ from pefstack.images.ffs_build import partition as table_entry
 from pefstack.images.ffs_entry import FfsEntry
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.container import signed_header
-from pefstack.tools.builders.content import content, flipped, key_set, page_salt
+from pefstack.tools.builders.content import content, key_set, page_salt
 from pefstack.tools.builders.spec import ContainerSpec, FlashSpec
 
 BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
