@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+ID_SIZE: Final = 4
 
 
 class TpmInterface(Protocol):
@@ -38,4 +40,19 @@ class TpmInterface(Protocol):
 
     def reset_established(self, locality: int) -> bool:
         """Clear the establishment bit; False, and no change, below locality 3."""
+        ...
+
+
+class BoardTpmInterface(TpmInterface, Protocol):
+    """A TPM on a board's bus: two of its registers are read before any command."""
+
+    def read_id(self) -> bytes:
+        """TPM_DID_VID: vendor and device id, 2 bytes each, little-endian.
+
+        All ones when nobody drives the bus.
+        """
+        ...
+
+    def request_locality(self, locality: int) -> bool:
+        """Ask for a locality in TPM_ACCESS, as before a command; whether it is ours."""
         ...
