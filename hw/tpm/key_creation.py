@@ -36,8 +36,14 @@ def adjusted_auth(auth: bytes, name_alg: int) -> bytes:
     return auth
 
 
+def given_secret(public: Public, given: SensitiveCreate) -> bytes:
+    """The secret that the caller gives; with sensitiveDataOrigin it is none."""
+    from_tpm = public.has(TpmaObject.SENSITIVE_DATA_ORIGIN)
+    return b"" if from_tpm else given.data
+
+
 def check_sizes(public: Public, data: bytes) -> None:
-    """Whether a key can be of this kind: exponent, and the bytes the caller gives."""
+    """Whether a key can be of this kind: exponent, and the secret the caller gives."""
     parameters = public.parameters
     if isinstance(parameters, RsaParms):
         _check_exponent(parameters.exponent)
@@ -89,7 +95,7 @@ def create_parts(
         key = new_key(keys, stream, public) if key is None else key
         unique, secret = _asymmetric_parts(public, key)
     else:
-        secret = given.data or stream.random_bytes(_secret_size(public))
+        secret = given_secret(public, given) or stream.random_bytes(_secret_size(public))
         unique = digest(public.name_alg, seed, secret)
     sensitive = Sensitive(
         type=public.type,

@@ -14,7 +14,7 @@ from pefstack.hw.tpm.key_creation import keyed_hash_alg
 from pefstack.hw.tpm.names import object_name, qualified_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.public import EccParms, Public, RsaParms
-from pefstack.hw.tpm.response_codes import Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import Refusal, TpmRc, at
 from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.template_checks import check_attributes, check_schemes
 
@@ -34,15 +34,12 @@ def check_object(
 
     ``parent`` is None for external objects, and for import below a fixedTPM parent.
     """
-    try:
-        if sensitive is None or public.name_alg == TpmAlgId.NULL:
-            check_schemes(None, public)
-        else:
-            if len(sensitive.seed_value) > DIGEST_SIZE[public.name_alg]:
-                raise Refusal(TpmRc.KEY_SIZE + sensitive_place)
-            check_attributes(parent, public)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, public_place)) from None
+    if sensitive is None or public.name_alg == TpmAlgId.NULL:
+        at(public_place, check_schemes, None, public)
+    else:
+        if len(sensitive.seed_value) > DIGEST_SIZE[public.name_alg]:
+            raise Refusal(TpmRc.KEY_SIZE + sensitive_place)
+        at(public_place, check_attributes, parent, public)
     if parent is None or not parent.public.has(TpmaObject.FIXED_TPM):
         _check_parts(public, sensitive, public_place, sensitive_place)
 

@@ -19,7 +19,7 @@ from pefstack.hw.tpm.crypto.protection import (
 )
 from pefstack.hw.tpm.handles import TPMI_DH_OBJECT
 from pefstack.hw.tpm.objects import TpmObject
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.secret_sharing import make_secret, open_secret
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b
@@ -40,10 +40,7 @@ def make_credential(
     alg, bits = key.public.name_alg, key.public.symmetric.key_bits
     if len(credential) > DIGEST_SIZE.get(alg, 0):
         raise Refusal(TpmRc.SIZE + _FIRST)
-    try:
-        seed, hidden = make_secret(inner.entropy, key, LABEL)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, RC_1)) from None
+    seed, hidden = at(RC_1, make_secret, inner.entropy, key, LABEL)
     return wrapped(alg, bits, seed, object_name, credential), hidden
 
 
@@ -53,10 +50,7 @@ def activate_credential(
     """The credential, if it was made for this key and for this object's Name."""
     if not _identifies(key):
         raise Refusal(TpmRc.TYPE + _KEY)
-    try:
-        seed = open_secret(key, LABEL, secret)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _SECRET)) from None
+    seed = at(_SECRET, open_secret, key, LABEL, secret)
     alg, bits = key.public.name_alg, key.public.symmetric.key_bits
     try:
         return (open_credential(alg, bits, seed, activated.name, blob),)

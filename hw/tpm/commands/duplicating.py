@@ -27,7 +27,7 @@ from pefstack.hw.tpm.names import object_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.private_area import to_private
 from pefstack.hw.tpm.public import TPM2B_PUBLIC, Public
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.secret_sharing import make_secret, open_secret
 from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.state import Internals
@@ -92,7 +92,7 @@ def _check_inner_wrap(
         if outside is None:
             raise Refusal(TpmRc.HIERARCHY + _SECOND)
     if key or symmetric.alg == TpmAlgId.NULL:
-        _at(_P1, check_inner_key, symmetric, key)
+        at(_P1, check_inner_key, symmetric, key)
 
 
 def rewrap(
@@ -127,7 +127,7 @@ def _without_old(
         seed = open_secret(old_parent, LABEL, in_sym_seed)
     except Refusal:
         raise Refusal(TpmRc.VALUE + _P3) from None
-    opened: bytes = _at(_P1, unwrapped_outside, old_parent, name, seed, in_duplicate)
+    opened: bytes = at(_P1, unwrapped_outside, old_parent, name, seed, in_duplicate)
     return opened
 
 
@@ -145,7 +145,7 @@ def import_(
         raise Refusal(TpmRc.ATTRIBUTES + _P2)
     if not isinstance(parent, TpmObject) or not parent.is_parent:
         raise Refusal(TpmRc.TYPE + _FIRST)
-    _at(_P1, check_inner_key, symmetric, encryption_key)
+    at(_P1, check_inner_key, symmetric, encryption_key)
     encrypted = public.has(TpmaObject.ENCRYPTED_DUPLICATION)
     if encrypted and not encryption_key:
         raise Refusal(TpmRc.ATTRIBUTES + _P1)
@@ -154,25 +154,17 @@ def import_(
     name = object_name(public)
     blob = in_duplicate
     if in_sym_seed:
-        seed = _at(_P4, open_secret, parent, LABEL, in_sym_seed)
-        blob = _at(_P3, unwrapped_outside, parent, name, seed, blob)
-    sensitive = _at(_P3, unwrapped_inside, public, name, blob, encryption_key)
+        seed = at(_P4, open_secret, parent, LABEL, in_sym_seed)
+        blob = at(_P3, unwrapped_outside, parent, name, seed, blob)
+    sensitive = at(_P3, unwrapped_inside, public, name, blob, encryption_key)
     if parent.public.has(TpmaObject.FIXED_TPM):  # then Load checks no more
         check_object(None, public, sensitive, public_place=_P2, sensitive_place=_P3)
     return (to_private(inner.entropy, parent, name, sensitive),)
 
 
 def _made(inner: Internals, outside: TpmObject) -> tuple[bytes, bytes]:
-    made: tuple[bytes, bytes] = _at(_SECOND, make_secret, inner.entropy, outside, LABEL)
+    made: tuple[bytes, bytes] = at(_SECOND, make_secret, inner.entropy, outside, LABEL)
     return made
-
-
-def _at(place: int, check: Any, *args: Any) -> Any:
-    """What a check gives; its refusal says where."""
-    try:
-        return check(*args)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, place)) from None
 
 
 DUPLICATE: Final = Command(
