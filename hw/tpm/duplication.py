@@ -6,6 +6,8 @@ are bare response codes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.protection import (
     IntegrityError,
@@ -17,11 +19,12 @@ from pefstack.hw.tpm.crypto.protection import (
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import TPM2B_SENSITIVE, Sensitive
+from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
 from pefstack.hw.tpm.structures import put_sized, whole
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
-LABEL = "DUPLICATE"
+LABEL: Final = "DUPLICATE"
+_SIZE: Final = 2  # bytes of the length before the sensitive area
 
 
 def check_inner_key(symmetric: Symmetric, key: bytes) -> None:
@@ -45,14 +48,13 @@ def unwrapped_inside(
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
     try:
         data = inner_unwrap(public.name_alg, key, name, blob) if key else blob
-        sensitive = whole(TPM2B_SENSITIVE, data)
     except IntegrityError:
         raise Refusal(TpmRc.INTEGRITY) from None
     except ValueError:
-        raise Refusal(TpmRc.SIZE) from None
-    if sensitive is None:
+        raise Refusal(TpmRc.INSUFFICIENT) from None
+    if len(data) >= _SIZE and len(data) - _SIZE != int.from_bytes(data[:_SIZE], "big"):
         raise Refusal(TpmRc.SIZE)
-    return sensitive
+    return whole(TPMT_SENSITIVE, data[_SIZE:])
 
 
 def wrapped_outside(parent: TpmObject, name: bytes, seed: bytes, blob: bytes) -> bytes:
