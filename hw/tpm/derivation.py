@@ -25,7 +25,6 @@ from pefstack.hw.tpm.sensitive import Sensitive, SensitiveCreate
 from pefstack.hw.tpm.structures import put_pair, whole
 from pefstack.hw.tpm.template_checks import check_attributes
 
-_SENSITIVE: Final = RC_P + RC_1
 _PUBLIC: Final = RC_P + 2 * RC_1
 
 
@@ -36,17 +35,13 @@ def read_template(template: bytes, *, derives: bool) -> Public:
 
 def check_derived(parent: TpmObject, template: Public, given: SensitiveCreate) -> None:
     """What CreateLoaded asks of a derived object; no RSA key can be derived."""
-    at(_PUBLIC, _check_template, parent, template)
-    at(_SENSITIVE, _label_and_context, template, given)
-    check_sizes(template, b"")
-
-
-def _check_template(parent: TpmObject, template: Public) -> None:
     if template.type == TpmAlgId.RSA:
-        raise Refusal(TpmRc.TYPE)
+        raise Refusal(TpmRc.TYPE + _PUBLIC)
     if template.has(TpmaObject.SENSITIVE_DATA_ORIGIN):
-        raise Refusal(TpmRc.ATTRIBUTES)
-    check_attributes(parent, template)
+        raise Refusal(TpmRc.ATTRIBUTES)  # without a place, as the reference
+    at(_PUBLIC, check_attributes, parent, template)
+    _label_and_context(template, given)
+    check_sizes(template, b"")
 
 
 def create_derived(

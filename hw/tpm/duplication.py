@@ -6,11 +6,11 @@ are bare response codes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.protection import (
-    IntegrityError,
     inner_unwrap,
     inner_wrap,
     outer_unwrap,
@@ -22,6 +22,7 @@ from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
 from pefstack.hw.tpm.structures import put_sized, whole
 from pefstack.hw.tpm.symmetric_def import Symmetric
+from pefstack.hw.tpm.wrapped import opened
 
 LABEL: Final = "DUPLICATE"
 _SIZE: Final = 2  # bytes of the length before the sensitive area
@@ -46,12 +47,8 @@ def unwrapped_inside(
     public: Public, name: bytes, blob: bytes, key: bytes
 ) -> Sensitive:
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
-    try:
-        data = inner_unwrap(public.name_alg, key, name, blob) if key else blob
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY) from None
-    except ValueError:
-        raise Refusal(TpmRc.INSUFFICIENT) from None
+    unwrap = partial(inner_unwrap, public.name_alg, key, name)
+    data = opened(unwrap, blob) if key else blob
     if len(data) >= _SIZE and len(data) - _SIZE != int.from_bytes(data[:_SIZE], "big"):
         raise Refusal(TpmRc.SIZE)
     return whole(TPMT_SENSITIVE, data[_SIZE:])
@@ -68,9 +65,4 @@ def unwrapped_outside(
 ) -> bytes:
     """What is inside; TPM_RC_INTEGRITY before anything is decrypted."""
     alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
-    try:
-        return outer_unwrap(alg, bits, seed, name, blob)
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY) from None
-    except ValueError:
-        raise Refusal(TpmRc.INSUFFICIENT) from None
+    return opened(partial(outer_unwrap, alg, bits, seed, name), blob)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import (
@@ -13,7 +14,6 @@ from pefstack.hw.tpm.buffers import (
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.protection import (
-    IntegrityError,
     make_credential as wrapped,
     open_credential,
 )
@@ -23,6 +23,7 @@ from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.secret_sharing import make_secret, open_secret
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b
+from pefstack.hw.tpm.wrapped import opened
 
 LABEL: Final = "IDENTITY"
 _KEY: Final = 2 * RC_1
@@ -52,12 +53,8 @@ def activate_credential(
         raise Refusal(TpmRc.TYPE + _KEY)
     seed = at(_SECRET, open_secret, key, LABEL, secret)
     alg, bits = key.public.name_alg, key.public.symmetric.key_bits
-    try:
-        return (open_credential(alg, bits, seed, activated.name, blob),)
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY + _FIRST) from None
-    except ValueError:
-        raise Refusal(TpmRc.SIZE + _FIRST) from None
+    unwrap = partial(open_credential, alg, bits, seed, activated.name)
+    return (at(_FIRST, opened, unwrap, blob),)
 
 
 def _identifies(key: Any) -> bool:

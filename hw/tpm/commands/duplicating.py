@@ -37,6 +37,7 @@ from pefstack.hw.tpm.symmetric_def import TPMT_SYM_DEF_OBJECT, Symmetric
 _FIRST: Final = RC_1
 _SECOND: Final = 2 * RC_1
 _P1, _P2, _P3, _P4 = (RC_P + n * RC_1 for n in range(1, 5))
+_ASYMMETRIC: Final = (TpmAlgId.RSA, TpmAlgId.ECC)
 _FIXED: Final = TpmaObject.FIXED_TPM | TpmaObject.FIXED_PARENT
 
 
@@ -78,9 +79,14 @@ def _check_new_parent(new_parent: Any) -> TpmObject | None:
     """A storage key, the public part of it is enough; None for TPM_RH_NULL."""
     if isinstance(new_parent, Hierarchy):
         return None
-    if not isinstance(new_parent, TpmObject) or not new_parent.public.is_storage:
+    if not isinstance(new_parent, TpmObject) or not _takes_secrets(new_parent):
         raise Refusal(TpmRc.TYPE + _SECOND)
     return new_parent
+
+
+def _takes_secrets(parent: TpmObject) -> bool:
+    """A storage key with a public part that a secret can be hidden for."""
+    return parent.public.is_storage and parent.public.type in _ASYMMETRIC
 
 
 def _check_inner_wrap(
@@ -121,7 +127,7 @@ def rewrap(
 def _without_old(
     old_parent: TpmObject, in_duplicate: bytes, name: bytes, in_sym_seed: bytes
 ) -> bytes:
-    if not old_parent.is_parent:
+    if not _takes_secrets(old_parent):
         raise Refusal(TpmRc.TYPE + _FIRST)
     try:
         seed = open_secret(old_parent, LABEL, in_sym_seed)
@@ -154,6 +160,8 @@ def import_(
     name = object_name(public)
     blob = in_duplicate
     if in_sym_seed:
+        if not _takes_secrets(parent):
+            raise Refusal(TpmRc.TYPE + _FIRST)
         seed = at(_P4, open_secret, parent, LABEL, in_sym_seed)
         blob = at(_P3, unwrapped_outside, parent, name, seed, blob)
     sensitive = at(_P3, unwrapped_inside, public, name, blob, encryption_key)

@@ -96,7 +96,8 @@ def object_change_auth(
     auth = at(_PRIVATE, adjusted_auth, new_auth, loaded.public.name_alg)
     if not isinstance(parent, TpmObject) or not parent.is_parent:
         raise Refusal(TpmRc.TYPE + _PARENT)
-    if qualified_name(parent.qualified_name, loaded.name) != loaded.qualified_name:
+    own_name = qualified_name(parent.qualified_name, loaded.name)
+    if not own_name or own_name != loaded.qualified_name:
         raise Refusal(TpmRc.TYPE + _PARENT)
     sensitive = replace(loaded.sensitive, auth_value=auth)
     return (to_private(inner.entropy, parent, loaded.name, sensitive),)
