@@ -56,6 +56,8 @@ def check_attributes(parent: TpmObject | None, public: Public) -> None:
     _check_ties(parent, public)
     _check_duplication(parent, public)
     _check_uses(public)
+    if parent is not None and parent.is_derivation_parent:
+        _check_derived(parent, public)
     check_schemes(parent, public)
 
 
@@ -87,6 +89,14 @@ def _check_uses(public: Public) -> None:
         return
     is_data = uses == 0 and public.type == TpmAlgId.KEYEDHASH
     if public.has(TpmaObject.RESTRICTED) or (uses == 0 and not is_data):
+        raise Refusal(TpmRc.ATTRIBUTES)
+
+
+def _check_derived(parent: TpmObject, public: Public) -> None:
+    """A derived object has no life of its own: it cannot leave its parent."""
+    like_parent = parent.public.has(TpmaObject.FIXED_TPM)
+    stays = public.has(TpmaObject.FIXED_PARENT)
+    if not stays or public.has(TpmaObject.FIXED_TPM) is not like_parent:
         raise Refusal(TpmRc.ATTRIBUTES)
 
 
