@@ -15,6 +15,7 @@ from pefstack.firmware import (
 from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.stage import BootFailure, Stage, stage_name
 from pefstack.hw.board import Board
+from pefstack.hw.tpm.foreign import ForeignTpm
 
 FIRST: Final[Stage] = sbe_immutable.run
 STAGES: Final[tuple[str, ...]] = tuple(
@@ -50,9 +51,17 @@ def power_on(board: Board) -> Stage:
         smd=int(board.chip.smd),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
+        **_whose_tpm(board),
     )
     board.tpm.power_on()
     return FIRST
+
+
+def _whose_tpm(board: Board) -> dict[str, str]:
+    """Said only of a TPM that is not the model: it writes nothing in the journal."""
+    if not isinstance(board.tpm, ForeignTpm):
+        return {}
+    return {"tpm": "foreign-running" if board.tpm.always_on else "foreign"}
 
 
 def step(board: Board, stage: Stage) -> Stage | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from pefstack.firmware import opal
 from pefstack.firmware.bring_in import bring_in
+from pefstack.firmware.hand_over import hand_over
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
@@ -50,6 +51,7 @@ def run(board: Board) -> Stage:
         elif what.upper() in there or what == "payload":
             name = what.upper()
             bring_in(board, STAGE, name, fixed, log, _ADDRESSES.get(name))
+    hand_over(board, STAGE, fixed.hw_key_hash)
     return opal.run
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from pefstack.hw.journal import Event
 
+_FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
 _ANSWERS: Final = ("boot-failure", "tpm-lost")  # what follows a measure
 
 Invariant = Callable[[Sequence[Event]], Event | None]
@@ -168,8 +169,11 @@ def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
 def extends_are_announced(events: Sequence[Event]) -> Event | None:
     """The TPM extends what a stage announced just before, and everything announced.
 
-    One announcement may be for several banks: each gets its own extend.
+    One announcement may be for several banks: each gets its own extend. What a foreign
+    TPM did with it, no journal knows.
     """
+    if _setting(events, "tpm", "model") in _FOREIGN:
+        return None
     open_banks: dict[str, Event] = {}
     for event in _booting(events):
         if event.kind == "extend":
@@ -209,6 +213,41 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
+    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
+    if _setting(events, "tpm", "model") not in _FOREIGN:
+        return None
+    return next((event for event in events if event.source == "tpm"), None)
+
+
+def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
+    """HDAT says whether security is on; a machine without its TPM is not trusted."""
+    secure = int(not _security_off(events))
+    lost = False
+    for event in events:
+        lost = lost or event.kind == "tpm-lost"
+        if event.kind != "hdat":
+            continue
+        if event.detail["secure"] != secure or (lost and event.detail["trusted"]):
+            return event
+    return None
+
+
+def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
+    """OPAL's modes are those of HDAT; without trusted mode it measures nothing."""
+    handed: tuple[str | int, ...] | None = None
+    for event in events:
+        if event.kind == "hdat":
+            handed = _modes(event)
+        if event.kind == "device-tree" and _modes(event) != handed:
+            return event
+        if (event.source, event.kind) == ("opal", "measure") and not (
+            handed and handed[1]
+        ):
+            return event
+    return None
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -220,6 +259,9 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
+    foreign_tpm_is_no_witness,
+    hand_over_tells_the_truth,
+    opal_follows_the_hand_over,
 )
 
 
@@ -247,6 +289,10 @@ def _setting(events: Iterable[Event], name: str, default: str) -> str:
 
 def _security_off(events: Iterable[Event]) -> bool:
     return any(event.detail["smd"] for event in _of(events, "power-on"))
+
+
+def _modes(event: Event) -> tuple[str | int, ...]:
+    return event.detail["secure"], event.detail["trusted"]
 
 
 def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:

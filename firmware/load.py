@@ -29,12 +29,21 @@ class Loaded:
     verified: Verified | None
 
 
-def load(board: Board, stage: str, name: str, settings: SbSettings) -> Loaded:
+def load(
+    board: Board,
+    stage: str,
+    name: str,
+    settings: SbSettings,
+    *,
+    secure: bool | None = None,
+) -> Loaded:
     """Read the partition, verify its container by boot-chain.md 1.3, hash its payload.
 
     With security on any rejection ends the boot; with security off it is recorded and
-    the computed hash is what gets measured (1.5).
+    the computed hash is what gets measured (1.5). ``secure`` is for a stage that does
+    not ask the chip whether security is on.
     """
+    enforced = board.chip.secure if secure is None else secure
     place = partition(board, stage, name)
     container = read_container(board, stage, place)
     verified = accept(
@@ -44,7 +53,7 @@ def load(board: Board, stage: str, name: str, settings: SbSettings) -> Loaded:
         lambda: rom_verify(
             container, settings.hw_key_hash, settings.minimum_secure_version
         ),
-        secure=board.chip.secure,
+        secure=enforced,
     )
     if verified is not None:
         return Loaded(

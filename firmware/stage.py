@@ -37,6 +37,7 @@ class Refusal(StrEnum):
     PAGE_HASH = "page-hash"
     LOG_FULL = "log-full"
     LOG_BROKEN = "log-broken"
+    HDAT_BROKEN = "hdat-broken"
 
 
 class BootFailure(PefError):

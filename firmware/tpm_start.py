@@ -9,6 +9,7 @@ from pefstack.firmware.profiles import profile_of
 from pefstack.hw.board import Board
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.images.errors import FormatError
 
 WANTED: Final[dict[int, tuple[int, ...]]] = {
@@ -22,8 +23,11 @@ def start_tpm(board: Board, stage: str) -> None:
     """Startup(CLEAR); the SBE asks for SHA-256 alone where the allocation is another.
 
     The answer of GetCapability is compared as a whole. A new allocation is in force
-    from the TPM's next reset on; the SBE goes on without one.
+    from the TPM's next reset on; the SBE goes on without one. A TPM that was on before
+    the board was started by others, and keeps its allocation.
     """
+    if isinstance(board.tpm, ForeignTpm) and board.tpm.always_on:
+        return
     started = tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0))
     if started is None or not profile_of(board.spec.measure).table.sbe_measures:
         return

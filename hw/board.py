@@ -14,6 +14,7 @@ from pefstack.hw.memory import Memory
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.faulty import FaultyTpm
+from pefstack.hw.tpm.foreign import ForeignTpm
 
 if TYPE_CHECKING:
     from pefstack.hw.machine import MachineSpec
@@ -33,7 +34,7 @@ class Board:
     measurement_seeprom: Seeprom
     flash: Flash
     memory: Memory
-    tpm: Tpm | FaultyTpm
+    tpm: Tpm | FaultyTpm | ForeignTpm
 
     def fork(self) -> Board:
         """The same machine at the same moment, with a future of its own."""

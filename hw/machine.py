@@ -126,6 +126,16 @@ class VerifySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSpec:
+    """Known defects of real firmware, switched on.
+
+    ``opal_log_strlen``: OPAL writes digests into the log up to their first zero byte.
+    """
+
+    opal_log_strlen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
     """A machine without its images; `to_mapping` and `from_mapping` are inverse."""
 
@@ -134,6 +144,7 @@ class MachineSpec:
     tpm: TpmSpec = field(default_factory=TpmSpec)
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     verify: VerifySpec = field(default_factory=VerifySpec)
+    fault: FaultSpec = field(default_factory=FaultSpec)
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> MachineSpec:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
-from construct import Bytes, Const, Int16ub, Int32ub, Struct
-
-from pefstack.images.codec import Buffer, build_bytes, parse_prefix
+from pefstack.images.codec import Buffer
 from pefstack.images.errors import FormatError
 
 NAME: Final = "HDIF"
@@ -24,19 +22,9 @@ POINTER_OFFSET_OFFSET: Final = 0x14
 POINTER_COUNT_OFFSET: Final = 0x18
 CHILD_COUNT_OFFSET: Final = 0x1A
 
-_HEADER: Final = Struct(
-    "_magic" / Const(MAGIC),
-    "eye_catcher" / Bytes(6),
-    "instance" / Int16ub,
-    "version" / Int16ub,
-    "total_size" / Int32ub,
-    "header_size" / Int32ub,
-    "pointer_offset" / Int32ub,
-    "pointer_count" / Int16ub,
-    "child_count" / Int16ub,
-    "child_offset" / Int32ub,
-)
+_HEADER: Final = struct.Struct(">2s6sHHIIIHHI")
 _POINTER: Final = struct.Struct(">II")
+POINTER_SIZE: Final = _POINTER.size
 _ARRAY: Final = struct.Struct(">IIII")
 ARRAY_HEADER_SIZE: Final = _ARRAY.size
 
@@ -65,14 +53,27 @@ class HdifHeader:
         magic = bytes(raw[: len(MAGIC)])
         if magic != MAGIC:
             raise FormatError(NAME, "magic", 0, magic.hex() or "nothing", MAGIC.hex())
-        values, size = parse_prefix(NAME, _HEADER, raw[:HEADER_SIZE])
-        header = cls(**values)
+        if len(raw) < HEADER_SIZE:
+            found, right = f"0x{len(raw):x} bytes", f"0x{HEADER_SIZE:x} bytes"
+            raise FormatError(NAME, "header", 0, found, right)
+        _, *values = _HEADER.unpack_from(raw)
+        header = cls(**dict(zip(_FIELDS, values, strict=True)))
         _check_header(header)
-        return header, size
+        return header, HEADER_SIZE
 
     def to_bytes(self) -> bytes:
         """32 bytes; `FormatError` if a value does not fit into its field."""
-        return build_bytes(NAME, _HEADER, asdict(self))
+        try:
+            raw = _HEADER.pack(MAGIC, *astuple(self))
+        except struct.error as exc:
+            raise FormatError(NAME, "value", 0, str(exc), "values that fit") from None
+        if raw[2:8] != self.eye_catcher:  # struct cuts and fills without a word
+            found = repr(self.eye_catcher)
+            raise FormatError(NAME, "eye_catcher", 2, found, "0x6 bytes")
+        return raw
+
+
+_FIELDS: Final = tuple(HdifHeader.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

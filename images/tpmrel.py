@@ -35,13 +35,14 @@ STATUS_FUNCTIONAL: Final = 1
 STATUS_NOT_FUNCTIONAL: Final = 2  # present
 STATUS_ABSENT: Final = 3
 
-FLAG_POISONED: Final = 1  # POWER10
-FLAG_BACKUP: Final = 2
+FLAG_POISONED: Final = 0x80  # bit 0, from the most significant one; POWER10
+FLAG_BACKUP: Final = 0x40
 
 SERVICE_SHA512: Final = 0
 SERVICE_VERIFY: Final = 1
 
 _TPM: Final = struct.Struct(">II4sBB2sIIII")
+TPM_ENTRY_SIZE: Final = _TPM.size
 _LINKS: Final = struct.Struct(">II")
 _SERVICE: Final = struct.Struct(">IIII")
 _POINTER_COUNT: Final = 3

@@ -7,6 +7,7 @@ enums; a row too many, one too few or a wrong number fails.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import io
 import json
@@ -40,6 +41,7 @@ from pefstack.hw.machine import FurtherSpec, MachineSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.images import (
     container,
     container_verify,
@@ -48,6 +50,8 @@ from pefstack.images import (
     event_log_build,
     event_log_header,
     ffs_entry,
+    iplparams,
+    tpmrel,
 )
 from pefstack.images.container import (
     ContainerHeader,
@@ -55,17 +59,22 @@ from pefstack.images.container import (
     PrefixHeader,
     SoftwareHeader,
 )
+from pefstack.images.fdt import Fdt
 from pefstack.images.ffs import FfsHeader
+from pefstack.images.hdif import HdifHeader
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
 from pefstack.tools.built import IMAGES
-from pefstack.tools.cli import app
+from pefstack.tools.cli import app, verb_tpm
+from pefstack.tools.cli.keeping import serve_event
 from pefstack.tools.errors import UsageError
 from pefstack.tools.inspection.inspect_file import Inspection
 from pefstack.tools.inspection.region import Region
 from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.partitions import FlashPartition
+from pefstack.tools.tpm_server import state_file, swtpm
+from pefstack.tools.tpm_server.server import PORTS, Address
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -169,6 +178,57 @@ def test_table_of_a_layout(page: str, heading: str, cls: type[Any]) -> None:
         assert changed - checksum == expected - checksum, row["name"]
         seen |= changed & checksum
     assert seen == checksum
+
+
+def test_tables_of_hdat() -> None:
+    """Header and entry of a TPM byte by byte; system parameters by their place."""
+    rows = table("formats/hdat.md", "System parameters")
+    places = [(row["name"], int(row["size"])) for row in rows]
+    assert places == [*iplparams.SYSTEM_FIELDS]
+    assert [at for row in rows for at in place(row)] == [*range(iplparams.SYSTEM_SIZE)]
+    zero = HdifHeader(eye_catcher=bytes(6), version=0, total_size=0, pointer_count=0)
+    for row in table("formats/hdat.md", "Header")[1:]:
+        full = b"\xff" * int(row["size"])
+        value = full if row["name"] == "eye_catcher" else int.from_bytes(full, "big")
+        named: dict[str, Any] = {row["name"]: value}
+        changed = replace(zero, **named)
+        assert differing(zero.to_bytes(), changed.to_bytes()) <= {*place(row)}
+    tpm = tpmrel.NodeTpm(chip_id=0, localities=bytes(4), status=0, srtm_log=b"")
+    for row in table("formats/hdat.md", "TPMs")[:6]:
+        full = b"\xff" * int(row["size"])
+        is_number = isinstance(getattr(tpm, row["name"]), int)
+        value = int.from_bytes(full, "big") if is_number else full
+        one = structure_of(tpm)
+        named = {row["name"]: value}
+        other = structure_of(replace(tpm, **named))
+        assert differing(one, other) == {0x50 + at for at in place(row)}
+    logged = structure_of(replace(tpm, srtm_log=b"s" * 3, drtm_log=b"d" * 5))
+    words = struct.unpack_from(">4I", logged, 0x50 + 16)
+    names = [row["name"] for row in table("formats/hdat.md", "TPMs")[6:]]
+    assert dict(zip(names, words, strict=True)) == {
+        "srtm_log_offset": 0x20,
+        "srtm_log_size": 3,
+        "drtm_log_offset": 0x23,
+        "drtm_log_size": 5,
+    }
+
+
+def structure_of(tpm: tpmrel.NodeTpm) -> bytes:
+    value = tpmrel.TpmRel(
+        version=0x30, tpms=(tpm,), physical_presence=(0, 0), services=()
+    )
+    return value.to_bytes()
+
+
+def test_every_property_that_bears_on_secure_boot_is_documented() -> None:
+    known = re.findall(r"`([^`]+)`", section("formats/device_tree.md"))
+    for name in ("p9", "p10"):
+        for path, node in Fdt.from_bytes(Machine(name).run().device_tree).nodes():
+            if path.startswith("/ibm,secureboot") or "/tpm@" in path:
+                names = {key for key, _ in node.properties}
+                assert names - {"#address-cells", "#size-cells", "reg"} <= {*known}
+            if "/tpm@" in path:
+                assert path in known
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -489,6 +549,17 @@ def test_options_of_a_verb(verb: str) -> None:
     assert column(rows, "option", "default") == [*map(shown, parser._actions)]
 
 
+def test_options_of_tpm_serve() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    verb_tpm.configure(parser)
+    (nouns,) = (each.choices for each in parser._actions)
+    assert isinstance(nouns, dict)
+    assert [*nouns] == ["serve"]
+    actions = nouns["serve"]._actions[1:]  # after --help
+    rows = table("cli.md", "tpm serve")
+    assert column(rows, "option", "default") == [*map(shown, actions)]
+
+
 def test_verbs_exit_codes_and_json_names() -> None:
     built = [(verb, app.VERBS[verb]) for verb in app.VERBS if verb in app.BUILT]
     assert column(table("cli.md"), "verb", "does") == built
@@ -514,8 +585,15 @@ def events_of_all_kinds() -> Iterator[Event]:
     reset = struct.pack(">HIIIIIHBH", 0x8002, 27, 0x13D, 16, 9, 0x40000009, 0, 0, 0)
     for command in (reset, client.shutdown()):
         client.response(machines[0].board.tpm.execute(command))
-    for machine in (*machines, allocates, broken):
+    machines[0].board.tpm.hash_start()
+    machines[0].board.tpm.hash_end()
+    abroad = Machine("small")
+    abroad.board.tpm = ForeignTpm(Machine("small").board.tpm)
+    abroad.run()
+    for machine in (*machines, allocates, broken, abroad):
         yield from machine.journal
+    addresses = [Address(protocol=each, host="", port=1) for each in PORTS]
+    yield Event(**serve_event(abroad, [*reversed(addresses)]))
     text, _ = pef(["boot", "small", "--json"])
     yield Event(**json.loads(text.splitlines()[-1]))
 
@@ -544,6 +622,19 @@ def test_public_names_and_members(small: Machine) -> None:
     for name in vars(FlashPartition):
         if name[0] != "_":
             assert re.search(rf"`{name}[`(]", section("api.md", "Fork and break"))
+
+
+def test_control_requests_and_state_file_of_the_tpm_server() -> None:
+    rows = table("tpm-server.md", "swtpm")
+    known = [(str(int(each)), each.name) for each in swtpm.Code]
+    assert column(rows, "code", "request") == known
+    assert f"0x{swtpm.CAPABILITIES:x}: the requests" in rows[0]["here"]
+    raw = state_file.packed(b"content")
+    cuts = [int(row["offset"]) for row in table("tpm-server.md", "The state file")]
+    parts = [raw[at:to] for at, to in zip(cuts, [*cuts[1:], None], strict=True)]
+    assert parts[:2] == [b"PEFTPM\r\n", bytes((0, 0, 0, 1))]
+    assert (int.from_bytes(parts[2], "big"), parts[4]) == (7, b"content")
+    assert parts[3] == hashlib.sha256(b"".join(parts[:3]) + b"content").digest()
 
 
 def test_commands_of_the_tpm() -> None:

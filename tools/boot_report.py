@@ -7,11 +7,17 @@ from itertools import takewhile
 from typing import Final
 
 from pefstack.hw.journal import Event
+from pefstack.tools.log_check import Differences
 from pefstack.tools.style import clean, paint, width
 
 HONEST: Final = (
     "no firmware instruction is executed: stages are models that handle real bytes"
 )
+_WHOSE_TPM: Final = {
+    "": "",
+    "foreign": "the TPM is another's: what it holds is asked for at the end",
+    "foreign-running": "the TPM is another's and was on: its PCRs begin as they are",
+}
 _TEXT_WIDTH: Final = 38
 _EXTEND_WIDTH: Final = len("  PCR6   ") + _TEXT_WIDTH + len(" -> ") + 2 * 64 + 1
 
@@ -25,8 +31,16 @@ def heading(event: Event) -> str:
     return f"{paint(clean(text), 'strong')}, PEF {pef}"
 
 
-def stage_lines(events: Sequence[Event]) -> Iterator[str]:
-    """One stage: a line with what it verified, a line for each extend."""
+def tpm_line(event: Event) -> str:
+    """Whose TPM it is; empty for the model."""
+    return _WHOSE_TPM[str(event.detail.get("tpm", ""))]
+
+
+def stage_lines(events: Sequence[Event], *, told: bool = True) -> Iterator[str]:
+    """One stage: a line with what it verified, a line for each extend.
+
+    ``told``: the journal has what the TPM did.
+    """
     name = events[0].source
     yield f"{name:<16} {_summary(events)}"
     for event in events:
@@ -34,7 +48,7 @@ def stage_lines(events: Sequence[Event]) -> Iterator[str]:
             yield _ecc(event)
         if event.kind == "tpm-lost":
             yield _tpm_lost(event)
-    yield from _extends(events)
+    yield from _extends(events, told)
 
 
 def refusal_lines(event: Event) -> Iterator[str]:
@@ -56,6 +70,13 @@ def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
         if passed_over and event.source not in refusing:
             text = f"ALARM: {event.source} went on: {event.detail['code']}: "
             yield paint(text, "bad") + clean(str(event.detail["verdict"]))
+
+
+def log_lines(differences: Differences) -> Iterator[str]:
+    """PCRs to which the event log does not replay: somebody's log is wrong."""
+    for index, (replayed, value) in differences.items():
+        text = f"ALARM: the event log does not replay to PCR{index}: "
+        yield paint(text, "bad") + f"log {replayed.hex()}, TPM {value.hex()}"
 
 
 def pcr_lines(values: dict[int, bytes], policy_pcr: int) -> Iterator[str]:
@@ -102,7 +123,7 @@ def _tpm_lost(event: Event) -> str:
     return paint(text, "bad")
 
 
-def _extends(events: Sequence[Event]) -> Iterator[str]:
+def _extends(events: Sequence[Event], told: bool) -> Iterator[str]:
     """Each measurement with the value that the TPM answered for it."""
     for number, event in enumerate(events):
         if event.kind != "measure":
@@ -110,10 +131,12 @@ def _extends(events: Sequence[Event]) -> Iterator[str]:
         detail = event.detail
         label = f"  PCR{detail['pcr']:<3} {clean(str(detail['text'])):<{_TEXT_WIDTH}}"
         gap = " " if width() >= _EXTEND_WIDTH else "\n         "
-        yield label + gap + f"{detail['digest']}{gap}{_value(events[number + 1 :])}"
+        yield (
+            label + gap + f"{detail['digest']}{gap}{_value(events[number + 1 :], told)}"
+        )
 
 
-def _value(after: Sequence[Event]) -> str:
+def _value(after: Sequence[Event], told: bool) -> str:
     """The new value in the SHA-256 bank, among the extends that follow at once."""
     following = after[0] if after else None
     for event in takewhile(lambda event: event.kind == "extend", after):
@@ -121,4 +144,4 @@ def _value(after: Sequence[Event]) -> str:
             return f"-> {event.detail['value']}"
     if following is not None and following.kind in ("boot-failure", "tpm-lost"):
         return "-> refused"
-    return "-> no SHA-256 bank"
+    return "-> no SHA-256 bank" if told else "-> sent"

@@ -7,13 +7,16 @@ from os import PathLike, fspath
 from typing import Final
 
 from pefstack.firmware.boot import STAGES, power_on, step
-from pefstack.firmware.log import read_log
+from pefstack.firmware.device_tree import log_place, read_tree
+from pefstack.firmware.log import HOSTBOOT_LOG, read_log
 from pefstack.firmware.stage import Stage, stage_name
 from pefstack.hw.board import Board
 from pefstack.hw.journal import Journal
 from pefstack.hw.machine import ALGORITHM_BY_NAME
 from pefstack.hw.tpm import client
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.images.event_log import end_offset
+from pefstack.images.fdt import Fdt
 from pefstack.tools import image_cache
 from pefstack.tools.errors import UsageError
 from pefstack.tools.machine_file import find, load
@@ -27,11 +30,16 @@ class Machine:
 
     ``machine`` is the name of a built-in machine, a machine file, or the folder of a
     built machine; ``settings`` are texts like ``machine.chip.smd=true``. Images are
-    built once and kept. Raises `UsageError`.
+    built once and kept. ``tpm`` is the address of another TPM to run on, as
+    ``swtpm:localhost:2321``; such a machine can't be forked. Raises `UsageError`.
     """
 
     def __init__(
-        self, machine: str | PathLike[str] = "demo", *, settings: Sequence[str] = ()
+        self,
+        machine: str | PathLike[str] = "demo",
+        *,
+        settings: Sequence[str] = (),
+        tpm: str | None = None,
     ) -> None:
         path = find(fspath(machine))
         built = image_cache.open_machine(path, load(path, settings))
@@ -40,6 +48,8 @@ class Machine:
         self.board: Board = built.spec.build(
             built.name, built.flash, built.seeprom, built.measurement_seeprom
         )
+        if tpm is not None:
+            self.board.tpm = _foreign(tpm)
         self._next: Stage | None = None
         self._on = False
 
@@ -62,9 +72,23 @@ class Machine:
 
     @property
     def event_log(self) -> bytes:
-        """The TPM event log that firmware left in memory, without the unused rest."""
-        log = read_log(self.board)
+        """The TPM event log that firmware left in memory, without the unused rest.
+
+        It is where the device tree says. Without a tree, and where the tree names none
+        because the TPM was given up, it is what Hostboot has in its own buffer.
+        """
+        tree = self.device_tree
+        place = log_place(Fdt.from_bytes(tree)) if tree else None
+        log = read_log(self.board, place or HOSTBOOT_LOG)
         return log[: end_offset(log)] if any(log[:4096]) else b""
+
+    @property
+    def device_tree(self) -> bytes:
+        """The flattened device tree that OPAL made; empty before.
+
+        Raises `FormatError` when something was written over it in memory.
+        """
+        return read_tree(self.board)
 
     def step(self) -> str | None:
         """Run one stage; the name of the next, None after the last.
@@ -123,3 +147,10 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}, next {self.stage}>"
+
+
+def _foreign(address: str) -> ForeignTpm:
+    # loaded here: a machine with the model needs no sockets
+    from pefstack.tools.tpm_backends.address import open_tpm
+
+    return open_tpm(address)

@@ -19,17 +19,17 @@ _FROM_FLASH: Final = "hostboot_*, opal"
 
 REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     Refusal.SETTINGS_DIFFER: RefusalWords(
-        "all",
+        "all but opal",
         ".sb_settings does not say what the fuses say",
         "build the SEEPROM for this machine's fuses",
     ),
     Refusal.SEEPROM_FORMAT: RefusalWords(
-        "all",
+        "all but opal",
         "a SEEPROM, or a section that is needed, is broken or absent",
         "build the SEEPROM images again",
     ),
     Refusal.SIGNING_MODE: RefusalWords(
-        "all",
+        "all but opal",
         "settings ask for another mode than 0; there is no verifier",
         "set machine.fuses.signing-mode to 0, build again",
     ),
@@ -92,12 +92,17 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",
-        "the next record does not fit in 64 KiB",
+        "the next record does not fit: 7 KiB in Hostboot, 64 KiB in OPAL",
         "fewer or shorter further values",
     ),
     Refusal.LOG_BROKEN: RefusalWords(
         "hostboot_ext, opal",
         "the event log in memory is none",
+        "find out who wrote over it between two stages",
+    ),
+    Refusal.HDAT_BROKEN: RefusalWords(
+        "opal",
+        "what Hostboot handed over is broken, or secure mode cannot verify with it",
         "find out who wrote over it between two stages",
     ),
 }

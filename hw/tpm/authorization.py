@@ -45,13 +45,15 @@ def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> N
     for index, use in enumerate(uses):
         if call.authorized(index) is None:
             _check_useful(use, index)
+        if use.session is None:  # a password neither encrypts nor audits
+            continue
         for attribute, possible in (
             (TpmaSession.DECRYPT, call.command.decrypts),
             (TpmaSession.ENCRYPT, call.command.encrypts),
         ):
             if use.has(attribute) and not possible:
                 raise Refusal(TpmRc.ATTRIBUTES + where(index))
-            if use.has(attribute) and use.session and not use.session.can_encrypt:
+            if use.has(attribute) and not use.session.can_encrypt:
                 raise Refusal(TpmRc.SYMMETRIC + where(index))
         if use.has(TpmaSession.AUDIT_EXCLUSIVE):
             _check_exclusive(inner, use)

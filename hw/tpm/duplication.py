@@ -43,9 +43,7 @@ def wrapped_inside(
     return inner_wrap(public.name_alg, key, name, data) if key else data
 
 
-def unwrapped_inside(
-    public: Public, name: bytes, blob: bytes, key: bytes
-) -> Sensitive:
+def unwrapped_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> Sensitive:
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
     unwrap = partial(inner_unwrap, public.name_alg, key, name)
     data = opened(unwrap, blob) if key else blob

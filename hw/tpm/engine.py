@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm import hash_sequence, persistence
 from pefstack.hw.tpm.codes import (
     DIGEST_SIZE,
     HEADER_SIZE,
@@ -20,9 +21,10 @@ from pefstack.hw.tpm.execution import execute
 from pefstack.hw.tpm.key_maker import KeyMaker
 from pefstack.hw.tpm.pcr import ALL_PCRS
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.state import Internals, Settings, TpmState
+from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Settings, TpmState
 
 _HEADER: Final = Struct(">HII")
+MAX_TRANSIENT_SLOTS: Final = 256
 _DEFAULT_BANKS: Final = (TpmAlgId.SHA1, TpmAlgId.SHA256, TpmAlgId.SHA384)
 
 
@@ -65,6 +67,13 @@ class Tpm:
         if state.powered:
             state.clock_at_power_on = self._inner.clock_value()
             state.powered = state.started = False
+            state.hash_sequence = state.hcrtm = None
+            state.touch()  # Clock
+
+    @property
+    def powered(self) -> bool:
+        """Whether there is power."""
+        return self._inner.state.powered
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response.
@@ -75,6 +84,39 @@ class Tpm:
             return execute(self._inner, command, locality)
         except Refusal as refusal:
             return _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE, refusal.rc)
+
+    def hash_start(self) -> None:
+        """_TPM_Hash_Start; the establishment bit is set."""
+        hash_sequence.hash_start(self._inner)
+
+    def hash_data(self, data: bytes) -> None:
+        """_TPM_Hash_Data; nothing happens when no sequence was begun."""
+        hash_sequence.hash_data(self._inner, data)
+
+    def hash_end(self) -> None:
+        """_TPM_Hash_End: PCR 0 before Startup (H-CRTM), PCR 17 after it (DRTM)."""
+        hash_sequence.hash_end(self._inner)
+
+    def established(self) -> bool:
+        """The establishment bit; it outlasts power."""
+        return self._inner.state.established
+
+    def reset_established(self, locality: int) -> bool:
+        """Clear the establishment bit; False, and no change, below locality 3."""
+        return hash_sequence.reset_established(self._inner, locality)
+
+    def save_state(self) -> bytes:
+        """Everything that lasts without power; holds secrets (persistence.py)."""
+        return persistence.save_state(self._inner)
+
+    def restore_state(self, raw: bytes) -> None:
+        """Take over saved state, before power comes first; FormatError on damage."""
+        persistence.restore_state(self._inner, raw)
+
+    def lasting_mark(self) -> tuple[int, int]:
+        """Another value than before as soon as there is something new to save."""
+        inner = self._inner
+        return inner.state.generation, inner.clock_value() // CLOCK_UPDATE
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> Tpm:
         """An independent copy that writes to ``journal`` and has its own entropy.
@@ -103,6 +145,8 @@ class Tpm:
 
 
 def _settings(banks: tuple[int, ...], slots: int) -> Settings:
+    if not MAX_LOADED_OBJECTS <= slots <= MAX_TRANSIENT_SLOTS:
+        raise ValueError(f"not 3 to 256 transient slots: {slots}")
     if not banks or len(set(banks)) != len(banks) or not set(banks) <= set(DIGEST_SIZE):
         raise ValueError(f"not a list of different PCR banks: {banks}")
     return Settings(

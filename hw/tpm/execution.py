@@ -36,6 +36,7 @@ def execute(inner: Internals, raw: bytes, locality: int) -> bytes:
     state = inner.state
     if not state.powered:
         raise Refusal(TpmRc.FAILURE)
+    state.hash_sequence = None  # any command ends it (Part 4, ExecuteCommand)
     if not 0 <= locality < LOCALITY_COUNT:
         raise Refusal(TpmRc.LOCALITY)
     tag, command = _parse_header(raw)

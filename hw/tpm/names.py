@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pefstack.hw.tpm.codes import TpmAlgId
+from pefstack.hw.tpm.crypto.hashes import digest
 from pefstack.hw.tpm.nv_public import NvPublic
-from pefstack.hw.tpm.pcr import HASH
 from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.structures import put_uint16, put_uint32
 
@@ -35,5 +35,4 @@ def qualified_name(parent_qn: bytes, name: bytes) -> bytes:
 
 
 def _name(alg: int, content: bytes) -> bytes:
-    digest: bytes = HASH[alg](content).digest()
-    return put_uint16(alg) + digest
+    return put_uint16(alg) + digest(alg, content)

@@ -11,8 +11,6 @@ from pefstack.hw.tpm.nv_public import NvPublic
 
 NV_SPACE: Final = 0x10000  # bytes of all indexes together
 NV_OVERHEAD: Final = 0x100  # taken by one index beside its data
-TYPE_SHIFT: Final = 4
-TYPE_MASK: Final = 0xF
 WRITE_COMMANDS: Final = frozenset(
     (
         TpmCc.NV_WRITE,
@@ -52,7 +50,7 @@ class NvIndex:
     @property
     def type(self) -> int:
         """TPM_NT: ordinary, counter, bits, extend, pin fail, pin pass."""
-        return self.public.attributes >> TYPE_SHIFT & TYPE_MASK
+        return self.public.nv_type
 
     @property
     def auth_policy(self) -> bytes:
@@ -91,6 +89,10 @@ class NvIndex:
             return self
         public = replace(self.public, attributes=attributes)
         return replace(self, public=public, name=nv_name(public))
+
+    def with_auth_value(self, auth_value: bytes) -> NvIndex:
+        """The index with another authValue, which is not in its Name."""
+        return replace(self, auth_value=auth_value)
 
     def with_data(self, data: bytes) -> NvIndex:
         """The index after a write: its data, and WRITTEN."""

@@ -76,6 +76,12 @@ class PcrBanks:
             answered.append((alg, sum(1 << pcr for pcr in given)))
         return answered, digests
 
+    def select(
+        self, selections: list[PcrSelect]
+    ) -> tuple[list[PcrSelect], list[bytes]]:
+        """All values selected, and the selection without PCRs that there are not."""
+        return self.read(selections, PCR_COUNT * len(DIGEST_SIZE))
+
     def saved(self) -> dict[int, Bank]:
         """What Shutdown(STATE) keeps: PCR 0 to 15."""
         count = SAVED_MASK.bit_length()

@@ -116,7 +116,9 @@ def _mac(
 ) -> bytes:
     secret = _secret(inner, hierarchy)
     epoch = inner.state.clear_count if handle == ST_CLEAR else 0
-    return hmac(ALG, secret, b"INTEGRITY", put_uint64(epoch), _where(sequence, handle), body)
+    return hmac(
+        ALG, secret, b"INTEGRITY", put_uint64(epoch), _where(sequence, handle), body
+    )
 
 
 def _cipher(

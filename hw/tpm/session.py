@@ -34,6 +34,11 @@ class PolicyState:
     nv_written: bool | None = None
     timeout: int | None = None
 
+    @property
+    def has_other_hash(self) -> bool:
+        """Whether a Name hash or a template hash is there: a session holds one hash."""
+        return bool(self.name_hash or self.template_hash)
+
 
 @dataclass(slots=True, kw_only=True)
 class Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
@@ -39,6 +39,10 @@ class Settings:
     command_attributes: tuple[int, ...]  # TPMA_CC in rising order of the code
     transient_slots: int
 
+    def has_command(self, code: int) -> bool:
+        """Whether a command is implemented."""
+        return any(each & 0xFFFF == code for each in self.command_attributes)
+
 
 class TpmState:
     """Everything that commands and power change, except the entropy."""
@@ -48,7 +52,10 @@ class TpmState:
         "clock_at_power_on",
         "context_secret",
         "dictionary_attack",
+        "established",
         "generation",
+        "hash_sequence",
+        "hcrtm",
         "hierarchies",
         "nv",
         "object_contexts",
@@ -66,6 +73,7 @@ class TpmState:
         "sessions",
         "started",
         "startup_locality",
+        "was_hcrtm",
         "was_orderly",
     )
 
@@ -81,7 +89,6 @@ class TpmState:
         self.object_contexts = 0  # saved since the TPM Reset
         self.saved_sequences: dict[int, Sequence] = {}
         self.clear_count = 0  # of TPM Resets and Restarts
-        self.generation = 0  # of what lasts: it counts the changes
         self.powered = False
         self.started = False
         self.pcrs = PcrBanks(allocated)
@@ -95,15 +102,27 @@ class TpmState:
         self.clock_at_power_on = 0
         self.powered_at = 0
         self.safe_from = 0
+        self.generation = 0  # counts the changes of what lasts without power
+        self.established = False
+        self.hash_sequence: dict[int, Any] | None = None  # a running hash a bank
+        self.hcrtm: dict[int, bytes] | None = None  # PCR 0 for the next Startup
+        self.was_hcrtm = False  # at the last Startup
+
+    def touch(self) -> None:
+        """Something that lasts without power has changed (persistence.py)."""
+        self.generation += 1
 
     def change_saved(self) -> None:
         """Something that Shutdown saved has changed: what it saved counts no more."""
-        self.orderly = Orderly.NONE
-        self.saved_pcrs = None
+        if self.orderly is not Orderly.NONE:
+            self.orderly = Orderly.NONE
+            self.saved_pcrs = None
+            self.touch()
 
     def note_change(self) -> None:
         """Something that outlives a loss of power has changed."""
-        self.generation += 1
+        self.touch()
+        self.change_saved()
 
     def fork(self) -> TpmState:
         """An independent copy; what is never changed is shared."""
@@ -116,6 +135,9 @@ class TpmState:
         copy.saved_sequences = {
             number: each.fork() for number, each in self.saved_sequences.items()
         }
+        if self.hash_sequence is not None:
+            running = self.hash_sequence.items()
+            copy.hash_sequence = {alg: each.copy() for alg, each in running}
         return copy
 
 

@@ -15,6 +15,7 @@ Row = tuple[str, str, Detail]
 
 DIGEST: Final = "00" * 32
 ON: Final[Row] = ("machine", "power-on", {"policy_pcr": 6, "smd": 0, "pef": 1})
+ABROAD: Final[Row] = ("machine", "power-on", {**ON[2], "tpm": "foreign"})
 TPM: Final[Row] = ("tpm", "startup", {"type": "clear"})
 
 
@@ -48,7 +49,12 @@ def hands_over(stage: str, to: str, code: str) -> Row:
     return stage, "hand-over", {"to": to, "code": code}
 
 
+def modes(source: str, kind: str, secure: int = 1, trusted: int = 1) -> Row:
+    return source, kind, {"secure": secure, "trusted": trusted}
+
+
 FIRST: Final = start("sbe_immutable")
+HDAT: Final = modes("hostboot_ext", "hdat")
 LOADER: Final = [
     *measured("sbe_immutable", "sb-verification"),
     verified("sbe_immutable", "SBE_FW"),
@@ -96,10 +102,18 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
         TPM,
         FIRST,
         *POLICY,
+        HDAT,
         *measured("opal", "pef-enable", 6, "00" * 32),
     ),
     inv.tpm_starts_before_it_measures: forge(
         ON, FIRST, *measured("sbe_immutable", "hbbl")
+    ),
+    inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
+    inv.hand_over_tells_the_truth: forge(
+        ON, TPM, FIRST, modes("hostboot_ext", "hdat", secure=0)
+    ),
+    inv.opal_follows_the_hand_over: forge(
+        ON, TPM, FIRST, HDAT, modes("opal", "device-tree", trusted=0)
     ),
 }
 
@@ -115,6 +129,36 @@ def test_an_announced_extend_that_never_comes_is_noticed() -> None:
     assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced)) is not None
     other = extended(0, "11" * 32)
     assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
+
+
+@pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
+def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
+    on: Row = ("machine", "power-on", {**ON[2], "tpm": whose})
+    announced, extend = measured("sbe_immutable", "hbbl")
+    assert inv.broken_invariants(forge(on, FIRST, announced)) == {}
+    broken = inv.broken_invariants(forge(on, FIRST, announced, extend))
+    assert {*broken} >= {"foreign_tpm_is_no_witness"}
+    model: Row = ("machine", "power-on", {**ON[2], "tpm": "model"})
+    broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
+    assert {*broken} == {"extends_are_announced"}
+
+
+def test_a_machine_without_its_tpm_is_not_called_trusted() -> None:
+    lost: Row = ("hostboot_ext", "tpm-lost", {"step": 0, "reason": "forged"})
+    events = forge(ON, TPM, FIRST, lost, HDAT)
+    assert inv.hand_over_tells_the_truth(events) is not None
+    assert inv.hand_over_tells_the_truth(forge(ON, TPM, FIRST, HDAT, lost)) is None
+
+
+def test_a_jumper_that_asks_for_security_off_is_handed_over() -> None:
+    events = forge(switched_on(smd=1), TPM, FIRST, HDAT)
+    assert inv.hand_over_tells_the_truth(events) is not None
+
+
+@pytest.mark.parametrize("handed", [[], [modes("hostboot_ext", "hdat", trusted=0)]])
+def test_opal_measures_only_when_it_was_told_to(handed: list[Row]) -> None:
+    events = forge(ON, TPM, FIRST, *handed, *measured("opal", "payload"))
+    assert inv.opal_follows_the_hand_over(events) is not None
 
 
 def test_a_second_start_of_the_tpm_is_noticed() -> None:

@@ -57,9 +57,17 @@ def test_texts_and_types_are_those_of_the_table(small: Machine) -> None:
     ]
 
 
-def test_log_buffer_is_64_kib_and_zero_behind_its_end(small: Machine) -> None:
-    small.run()
-    buffer = small.board.memory.read(0x2F00_0000, 0x10000)
+@pytest.mark.parametrize(
+    ("until", "address", "size"),
+    [("hostboot_ext", 0x2F00_0000, 7168), ("opal", 0x3120_1070, 0x10000)],
+)
+def test_log_buffers_are_zero_behind_their_end(
+    small: Machine, until: str, address: int, size: int
+) -> None:
+    """Hostboot's own, and the one in HDAT behind its headers."""
+    small.run(until=until)
+    buffer = small.board.memory.read(address, size)
+    assert len(small.event_log) > 2000
     assert buffer.rstrip(b"\0") == small.event_log.rstrip(b"\0")
     assert not any(buffer[len(small.event_log) :])
 
@@ -95,6 +103,23 @@ def test_a_full_log_ends_the_boot() -> None:
     with pytest.raises(BootFailure) as caught:
         machine.run()
     assert (caught.value.stage, caught.value.refusal) == ("opal", Refusal.LOG_FULL)
+    assert "of 0x10000 bytes left" in caught.value.reason
+
+
+@pytest.mark.parametrize(("count", "good"), [(5, True), (6, False)])
+def test_hostboot_has_7168_bytes_for_its_log(count: int, good: bool) -> None:
+    """Without further values it needs 2280, and 975 for each of these."""
+    row = f'{{text="{"x" * 924}", value="00", stage="hostboot_ext"}}'
+    many = f"machine.measure.further=[{', '.join([row] * count)}]"
+    machine = Machine("small", settings=[many])
+    if good:
+        assert len(machine.run(until="hostboot_ext").event_log) == 2280 + 975 * count
+        return
+    with pytest.raises(BootFailure) as caught:
+        machine.run()
+    failure = caught.value
+    assert (failure.stage, failure.refusal) == ("hostboot_ext", Refusal.LOG_FULL)
+    assert "of 0x1c00 bytes left" in failure.reason
 
 
 def test_further_values_go_where_their_stage_begins() -> None:

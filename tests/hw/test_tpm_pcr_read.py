@@ -6,7 +6,6 @@ from tpm_kit import (
     SHA1,
     SHA256,
     SHA384,
-    SHA512,
     command,
     event,
     extend,

@@ -126,7 +126,7 @@ def test_one_for_power10() -> None:
     first = struct.pack(
         ">II4sBBH4I", 0x300, 0, b"\xa8\xaa\xa4\xa6", 1, 0, 0, 0x40, 0x10000, 0, 0
     )
-    second = struct.pack(">II4sBBH4I", 0x301, 0, bytes(4), 3, 2, 0, 0, 0, 0, 0)
+    second = struct.pack(">II4sBBH4I", 0x301, 0, bytes(4), 3, 0x40, 0, 0, 0, 0, 0)
     array = struct.pack(">4I", 0x10, 2, 0x20, 0x20)
     tail = struct.pack(">2I4I4I", 0, 0, 0x10, 1, 0x10, 0x10, 1, 1, 0, 0x50)
     raw = head + pointers + array + first + second + log + tail
@@ -262,13 +262,13 @@ def test_left_over_bytes() -> None:
 def test_header_that_is_cut() -> None:
     with pytest.raises(FormatError) as caught:
         HdifHeader.from_prefix(REAL[:0x1F])
-    assert caught.value.field == "child_offset"
+    assert (caught.value.field, caught.value.offset) == ("header", 0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "field", "offset"),
     [
-        ({"instance": 0x10000}, "instance", 0),
+        ({"instance": 0x10000}, "value", 0),
         ({"physical_presence": (0, 2**32)}, "value", 0),
         ({"version": 0x12}, "version", 0x0A),
         ({"tpms": (NodeTpm(chip_id=-1, srtm_log=b""),)}, "value", 0),
@@ -290,3 +290,10 @@ def test_structures_that_are_too_large() -> None:
     with pytest.raises(FormatError) as caught:
         replace(SMALL, tpms=(tpm,) * 17).to_bytes()
     assert (caught.value.field, caught.value.offset) == ("total_size", 0x0C)
+
+
+@pytest.mark.parametrize("eye_catcher", [b"", b"TPMRE", b"TPMRELX"])
+def test_an_eye_catcher_of_another_size_is_not_written(eye_catcher: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        hdif.join(eye_catcher, instance=0, version=0, parts=())
+    assert (caught.value.field, caught.value.offset) == ("eye_catcher", 2)

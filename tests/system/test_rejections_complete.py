@@ -125,7 +125,12 @@ PAGED = (
 
 def log_broken(machine: Machine) -> None:
     machine.run(until="hostboot_ext")
-    machine.board.memory.write(0x2F00_0000, bytes(0x1000))
+    machine.board.memory.write(0x3120_1070, bytes(0x1000))
+
+
+def hdat_broken(machine: Machine) -> None:
+    machine.run(until="hostboot_ext")
+    machine.board.memory.write(0x3120_1000, bytes(2))
 
 
 def table_offsets(machine: Machine) -> tuple[int, int]:
@@ -199,6 +204,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.HBI_SALT: ("hostboot_init", hbi_salt),
     Refusal.PAGE_HASH: ("hostboot_ext", page_hash),
     Refusal.LOG_BROKEN: ("opal", log_broken),
+    Refusal.HDAT_BROKEN: ("opal", hdat_broken),
     Refusal.LOG_FULL: ("opal", lambda machine: None),
 }
 

@@ -17,6 +17,7 @@ import pytest
 from pefstack import BootFailure, Machine
 from pefstack.firmware.boot import STAGES
 from pefstack.firmware.invariants import broken_invariants
+from pefstack.tools.log_check import log_differences
 
 COUNT: Final = int(os.environ.get("PEFSTACK_VARIANTS", "300"))
 PARTITIONS: Final = ("HBB", "HBI", "PAYLOAD")
@@ -193,6 +194,9 @@ def test_every_variant_ends_where_the_rules_say(block: int) -> None:
             refused = failure.stage
         assert refused == judgement(variant), (number, variant)
         assert broken_invariants(machine.journal) == {}, (number, variant)
+        if refused is None:  # the log that is handed over accounts for every PCR
+            differences = log_differences(machine.event_log, machine.pcrs())
+            assert differences == {}, (number, variant)
 
 
 def test_the_draw_reaches_both_ends_of_everything() -> None:

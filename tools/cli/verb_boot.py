@@ -6,16 +6,22 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pefstack.firmware.boot import STAGES
 from pefstack.firmware.stage import BootFailure
+from pefstack.firmware.status import tpm_is_lost
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Event
+from pefstack.images.errors import FormatError
 from pefstack.tools import boot_report as report
 from pefstack.tools.cli.app import NO_BOOT, YES
+from pefstack.tools.cli.ports import add_ports, wanted_ports
+from pefstack.tools.errors import UsageError
 from pefstack.tools.files import write_bytes
+from pefstack.tools.log_check import Differences, log_differences
 from pefstack.tools.machine import Machine
 from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.style import paint
@@ -30,6 +36,8 @@ examples:
   pef boot                          the demonstration machine
   pef boot tampered-hbb             a refusal, and what it says
   pef boot small --set machine.chip.smd=true
+  pef boot small --keep             its TPM stays up for other programs
+  pef boot small --tpm swtpm:localhost:2321
   pef boot demo --event-log boot.log --json | jq 'select(.kind == "extend")'
 
 exit codes: 0 booted, 2 wrong use, 3 malformed input, 4 did not boot
@@ -44,8 +52,12 @@ class BootOptions:
     until: str
     settings: tuple[str, ...]
     event_log: Path | None
+    device_tree: Path | None
     json: bool
     quiet: bool
+    tpm: str | None
+    keep: bool
+    wanted: dict[str, int]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +87,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--event-log", type=Path, metavar="FILE", help="write the TPM event log there"
     )
     parser.add_argument(
+        "--device-tree",
+        type=Path,
+        metavar="FILE",
+        help="write the flattened device tree there",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="the journal as JSON lines, the result last"
     )
+    parser.add_argument(
+        "--tpm",
+        metavar="ADDRESS",
+        help="run on another TPM: swtpm:HOST:PORT, mssim:HOST:PORT or dev:/dev/tpmrm0",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="serve the TPM after the boot, till Ctrl-C"
+    )
+    add_ports(parser)
     parser.add_argument("--quiet", action="store_true", help="print refusals only")
 
 
@@ -93,15 +120,21 @@ def run(options: argparse.Namespace) -> int:
             until=options.until,
             settings=(*options.set, *seed),
             event_log=options.event_log,
+            device_tree=options.device_tree,
             json=options.json,
             quiet=options.quiet,
+            tpm=options.tpm,
+            keep=_keeps(options),
+            wanted=wanted_ports(options),
         )
     )
 
 
 def _boot(options: BootOptions) -> int:
-    machine = Machine(options.machine, settings=options.settings)
+    machine = Machine(options.machine, settings=options.settings, tpm=options.tpm)
     show = _nothing if options.quiet else _json if options.json else _text
+    if options.tpm is not None and show is _text:
+        show = partial(_text, told=False)
     failure = _run(machine, options.until, show)
     if options.json:
         _json_result(machine, failure)
@@ -111,7 +144,30 @@ def _boot(options: BootOptions) -> int:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
     if options.event_log is not None:
         write_bytes(options.event_log, machine.event_log)
+    if options.device_tree is not None:
+        write_bytes(options.device_tree, machine.device_tree)
+    if options.keep:
+        keep(machine, options.wanted, as_json=options.json)
     return YES if failure is None else NO_BOOT
+
+
+def _keeps(options: argparse.Namespace) -> bool:
+    """UsageError for options that go with --keep, without it, or against it."""
+    asked = options.mssim is not None or options.swtpm is not None
+    if asked and not options.keep:
+        raise UsageError("--mssim and --swtpm go with --keep")
+    if options.keep and options.tpm is not None:
+        raise UsageError("--keep serves the machine's own TPM, --tpm uses another")
+    kept: bool = options.keep
+    return kept
+
+
+def keep(machine: Machine, wanted: dict[str, int], *, as_json: bool) -> None:
+    """Serve the TPM as the boot left it, until somebody ends it."""
+    # loaded here: few boots serve anything
+    from pefstack.tools.cli.keeping import serve_machine
+
+    serve_machine(machine, wanted, as_json=as_json)
 
 
 def _run(machine: Machine, until: str, show: Show) -> BootFailure | None:
@@ -139,41 +195,59 @@ def _json(events: Sequence[Event]) -> None:
         print(json.dumps(asdict(event)))
 
 
-def _text(events: Sequence[Event]) -> None:
+def _text(events: Sequence[Event], *, told: bool = True) -> None:
     first = events[0]
     if first.kind == "power-on":
         print(report.heading(first))
         print(paint(report.HONEST, "dim"))
+        if whose := report.tpm_line(first):
+            print(whose)
         events = [event for event in events[1:] if event.kind != "startup"]
+    if not events:  # a TPM that could not be switched on
+        return
     starts = [event for event in events if event.kind == "start"]
     rest = [event for event in events if event.kind != "start"]
-    print(*report.stage_lines([*starts, *rest]), sep="\n", flush=True)
+    print(*report.stage_lines([*starts, *rest], told=told), sep="\n", flush=True)
 
 
 def _text_result(machine: Machine) -> None:
     print()
     for line in report.alarm_lines(machine.journal):
         print(line)
+    pcrs = _pcrs(machine)
+    for line in report.log_lines(_log_differences(machine, pcrs)):
+        print(line)
     policy_pcr = machine.board.spec.measure.pcr
-    print(*report.pcr_lines(_pcrs(machine), policy_pcr), sep="\n")
+    print(*report.pcr_lines(pcrs, policy_pcr), sep="\n")
 
 
 def _json_result(machine: Machine, failure: BootFailure | None) -> None:
     """One more line in the form of an event, so that one filter reads them all."""
-    pcrs = {str(index): value.hex() for index, value in _pcrs(machine).items()}
-    detail = {"booted": failure is None, "next": machine.stage, "sha256": pcrs}
+    values = _pcrs(machine)
+    pcrs = {str(index): value.hex() for index, value in values.items()}
+    detail = {
+        "booted": failure is None,
+        "next": machine.stage,
+        "sha256": pcrs,
+        "log_differs": list(_log_differences(machine, values)),
+    }
     event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
     print(json.dumps(event | {"detail": detail}))
 
 
 def _pcrs(machine: Machine) -> dict[int, bytes]:
     """None where the TPM has no SHA-256 bank yet, or does not answer."""
-    if "sha256" not in machine.board.spec.tpm.allocated:
-        return {}
     try:
         return machine.pcrs()
-    except DeviceError:
+    except (DeviceError, FormatError, UsageError):
         return {}
+
+
+def _log_differences(machine: Machine, pcrs: dict[int, bytes]) -> Differences:
+    """None where the boot did not come to a whole log, or its TPM was given up."""
+    if not machine.device_tree or tpm_is_lost(machine.board):
+        return {}
+    return log_differences(machine.event_log, pcrs)
 
 
 def _list(as_json: bool) -> int:

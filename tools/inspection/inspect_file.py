@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pefstack.images import ecc, event_log_header
+from pefstack.images import ecc, event_log_header, fdt_header, hdif
 from pefstack.images.codec import Buffer
 from pefstack.images.container import MAGIC
 from pefstack.images.errors import FormatError
 from pefstack.tools.inspection.container import container_regions
+from pefstack.tools.inspection.device_tree import device_tree_regions
 from pefstack.tools.inspection.event_log import event_log_regions, replayed
 from pefstack.tools.inspection.flash import flash_regions
+from pefstack.tools.inspection.hdat import hdat_regions
 from pefstack.tools.inspection.region import Region
 from pefstack.tools.inspection.seeprom import seeprom_regions
 
@@ -58,6 +60,8 @@ def _behind_ecc(raw: Buffer) -> Iterator[Region]:
 _FORMATS: Final[tuple[tuple[str, bytes, int, Inspector], ...]] = (
     ("flash image", b"PART", 0, flash_regions),
     ("SEEPROM image", b"XIP ", 0, seeprom_regions),
+    ("device tree", fdt_header.MAGIC.to_bytes(4, "big"), 0, device_tree_regions),
+    ("HDAT", hdif.MAGIC, 0, hdat_regions),
     ("event log", event_log_header.SIGNATURE, 32, event_log_regions),
     ("container behind ECC", _BEHIND_ECC, 0, _behind_ecc),
     ("container", _CONTAINER, 0, container_regions),

@@ -180,9 +180,7 @@ DUPLICATE: Final = Command(
     action=duplicate,
     handles=(
         Handle(name="objectHandle", type=TPMI_DH_OBJECT, role=AuthRole.DUP),
-        Handle(
-            name="newParentHandle", type=TPMI_DH_OBJECT_OR_NULL, role=AuthRole.NONE
-        ),
+        Handle(name="newParentHandle", type=TPMI_DH_OBJECT_OR_NULL, role=AuthRole.NONE),
     ),
     parameters=(
         Parameter(name="encryptionKeyIn", unmarshal=TPM2B_DATA),

@@ -59,9 +59,7 @@ def create(
         raise Refusal(TpmRc.TYPE + _PARENT)
     inner.state.objects.check_room()
     _check(parent, in_public, in_sensitive)
-    public, sensitive = create_parts(
-        inner.keys, inner.entropy, in_public, in_sensitive
-    )
+    public, sensitive = create_parts(inner.keys, inner.entropy, in_public, in_sensitive)
     name = object_name(public)
     private = to_private(inner.entropy, parent, name, sensitive)
     how = _how_created(inner, parent, public, outside_info, creation_pcr)

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.hw.tpm.command import Command
+from pefstack.hw.tpm.commands import (
+    nv_content,
+    nv_definition,
+    nv_locks,
+    policy_authorizations,
+    policy_conditions,
+    policy_hashes,
+    policy_nv,
+)
 from pefstack.hw.tpm.commands.allocation import PCR_ALLOCATE
 from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
 from pefstack.hw.tpm.commands.clocks import READ_CLOCK
@@ -54,6 +63,15 @@ from pefstack.hw.tpm.commands.startup import (
     STARTUP,
 )
 
+_FAMILIES: Final = (
+    nv_content,
+    nv_definition,
+    nv_locks,
+    policy_authorizations,
+    policy_conditions,
+    policy_hashes,
+    policy_nv,
+)
 COMMANDS: Final[dict[int, Command]] = {
     int(command.code): command
     for command in (
@@ -72,6 +90,7 @@ COMMANDS: Final[dict[int, Command]] = {
         PCR_EXTEND,
         START_AUTH_SESSION,
         POLICY_RESTART,
+        *(each for family in _FAMILIES for each in family.COMMANDS),
         EVICT_CONTROL,
         HIERARCHY_CONTROL,
         CHANGE_EPS,

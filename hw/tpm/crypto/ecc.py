@@ -19,13 +19,13 @@ from pefstack.hw.tpm.crypto import hashes
 from pefstack.hw.tpm.crypto.curves import CURVES, Curve, curve_of, pad
 from pefstack.hw.tpm.crypto.package_hashes import HASH_OBJECT
 from pefstack.hw.tpm.crypto.points import (
-    PACKAGE_CURVE,
     InfinityError,
     Point,
     add,
     base_multiple,
     multiply,
     on_curve,
+    package_curve,
 )
 from pefstack.hw.tpm.crypto.stream import Stream
 
@@ -108,7 +108,7 @@ def verify_ecdsa(curve: int, x: int, y: int, digest: bytes, r: int, s: int) -> b
     A key off the curve has signed nothing.
     """
     try:
-        numbers = ec.EllipticCurvePublicNumbers(x, y, PACKAGE_CURVE[curve])
+        numbers = ec.EllipticCurvePublicNumbers(x, y, package_curve(curve))
         signature = encode_dss_signature(r, s)
         numbers.public_key().verify(signature, digest, _scheme(digest))
     except (InvalidSignature, ValueError):
@@ -131,16 +131,16 @@ def verify_ecschnorr(
     curve: int, x: int, y: int, alg: int, digest: bytes, r: int, s: int
 ) -> bool:
     """Whether (r, s) is an EC Schnorr signature of the digest; never remembered."""
-    known = curve_of(curve)
-    if not (0 < r < known.n and 0 < s < known.n):
-        return False
     try:
+        known = curve_of(curve)
+        _require_below(known.n, r, s)
         from_s = multiply(curve, s, (known.gx, known.gy))
         from_r = multiply(curve, known.n - r, (x, y))
         commitment = add(curve, from_s, from_r)
+        challenge = _challenge(known, alg, commitment[0], digest)
     except ValueError:
         return False
-    return _challenge(known, alg, commitment[0], digest) % known.n == r
+    return challenge % known.n == r
 
 
 def sign_ecdaa(
@@ -158,6 +158,11 @@ def sign_ecdaa(
         s = (commit_random + challenge * key.d) % curve.n
         if s:
             return nonce, s
+
+
+def _require_below(order: int, *numbers: int) -> None:
+    if not all(0 < number < order for number in numbers):
+        raise ValueError("a part of the signature is out of range")
 
 
 def _challenge(curve: Curve, alg: int, x: int, digest: bytes) -> int:

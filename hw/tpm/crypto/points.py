@@ -21,7 +21,7 @@ from pefstack.hw.tpm.crypto.curves import (
 
 Point = tuple[int, int]  # affine x and y; infinity is no value but an error
 
-PACKAGE_CURVE: Final[Mapping[int, ec.EllipticCurve]] = {
+_PACKAGE_CURVE: Final[Mapping[int, ec.EllipticCurve]] = {
     NIST_P256: ec.SECP256R1(),
     NIST_P384: ec.SECP384R1(),
     NIST_P521: ec.SECP521R1(),
@@ -30,6 +30,11 @@ PACKAGE_CURVE: Final[Mapping[int, ec.EllipticCurve]] = {
 
 class InfinityError(ValueError):
     """The result is the point at infinity, which has no coordinates."""
+
+
+def package_curve(curve: int) -> ec.EllipticCurve:
+    """The package's curve; ValueError for one that is not here."""
+    return _PACKAGE_CURVE[curve_of(curve).curve_id]
 
 
 def on_curve(curve_id: int, x: int, y: int) -> bool:
@@ -81,15 +86,14 @@ def base_multiple(curve: int, d: int) -> Point:
     """The base point taken d times; ValueError unless 0 < d < n."""
     if not 0 < d < curve_of(curve).n:
         raise ValueError("the private number is out of range")
-    numbers = ec.derive_private_key(d, PACKAGE_CURVE[curve]).public_key()
+    numbers = ec.derive_private_key(d, package_curve(curve)).public_key()
     point = numbers.public_numbers()
     return point.x, point.y
 
 
 def _shared_x(curve: int, d: int, point: Point) -> int:
-    package_curve = PACKAGE_CURVE[curve]
-    peer = ec.EllipticCurvePublicNumbers(*point, package_curve).public_key()
-    own = ec.derive_private_key(d, package_curve)
+    peer = ec.EllipticCurvePublicNumbers(*point, package_curve(curve)).public_key()
+    own = ec.derive_private_key(d, package_curve(curve))
     return int.from_bytes(own.exchange(ec.ECDH(), peer), "big")
 
 

@@ -57,11 +57,11 @@ def find_prime(stream: Stream, bits: int, exponent: int) -> int:
 
 
 def is_prime(number: int, stream: Stream) -> bool:
-    """Whether an odd number above 2^64 is prime: a filter, then Miller-Rabin."""
-    return _passes_filter(number) and is_strong_prime_to_random(number, stream)
+    """Whether an odd number of 512 bits or more is prime."""
+    return _passes_filter(number) and passes_miller_rabin(number, stream)
 
 
-def is_strong_prime_to_random(number: int, stream: Stream) -> bool:
+def passes_miller_rabin(number: int, stream: Stream) -> bool:
     """Miller-Rabin with as many random bases as FIPS 186-4 asks for its size."""
     bits = number.bit_length()
     shift = (number - 1 & 1 - number).bit_length() - 1

@@ -64,22 +64,30 @@ def crypt(
     ECB has no IV: it is empty on both sides. CBC and ECB want whole blocks.
     ValueError for an unknown mode and for a key, IV or data of a wrong length.
     """
-    if mode_alg in (CBC, ECB) and len(data) % BLOCK_SIZE:
-        raise ValueError(f"{len(data)} bytes are not whole blocks of 16")
-    result = _run(mode_alg, key, iv, data, decrypt=decrypt)
-    cipher_text = data if decrypt else result
-    return result, _next_iv(mode_alg, iv, cipher_text, xor(data, result))
+    size = len(data)
+    if mode_alg in (CBC, ECB) and size % BLOCK_SIZE:
+        raise ValueError(f"{size} bytes are not whole blocks of 16")
+    whole = data + bytes(-size % BLOCK_SIZE)
+    result = _run(mode_alg, key, iv, whole, decrypt=decrypt)
+    return result[:size], _next_iv(mode_alg, iv, data, whole, result, decrypt=decrypt)
 
 
-def _next_iv(mode_alg: int, iv: bytes, cipher_text: bytes, key_stream: bytes) -> bytes:
-    blocks = -(-len(cipher_text) // BLOCK_SIZE)
+def _next_iv(
+    mode_alg: int, iv: bytes, data: bytes, whole: bytes, result: bytes, *, decrypt: bool
+) -> bytes:
+    """CTR counts blocks begun; OFB and CFB hand on what would come next.
+
+    After half a block that is the rest of the key stream, as swtpm answers (measured).
+    """
     if mode_alg == CTR:
-        value = (int.from_bytes(iv, "big") + blocks) % (1 << 8 * BLOCK_SIZE)
-        return value.to_bytes(BLOCK_SIZE, "big")
-    if blocks == 0 or mode_alg == ECB:
+        counter = int.from_bytes(iv, "big") + len(whole) // BLOCK_SIZE
+        return (counter % (1 << 8 * BLOCK_SIZE)).to_bytes(BLOCK_SIZE, "big")
+    if not data or mode_alg == ECB:
         return iv
-    chained = key_stream if mode_alg == OFB else cipher_text
-    return chained[(blocks - 1) * BLOCK_SIZE :].ljust(BLOCK_SIZE, b"\0")
+    if mode_alg == OFB:
+        return xor(whole, result)[-BLOCK_SIZE:]
+    cipher_text = data + result[len(data) :] if decrypt else result
+    return cipher_text[-BLOCK_SIZE:]
 
 
 def _run(mode_alg: int, key: bytes, iv: bytes, data: bytes, *, decrypt: bool) -> bytes:
