@@ -208,6 +208,8 @@ def flush(tpm: AnyTpm, handle: int) -> int:
     return send(tpm, 0x165, handle.to_bytes(4, "big"), auths=0).rc
 
 
-def sensitive(kind: int, secret: bytes, *, auth: bytes = b"", seed: bytes = b"") -> bytes:
+def sensitive(
+    kind: int, secret: bytes, *, auth: bytes = b"", seed: bytes = b""
+) -> bytes:
     """TPMT_SENSITIVE."""
     return kind.to_bytes(2, "big") + two_b(auth) + two_b(seed) + two_b(secret)

@@ -14,9 +14,10 @@ _SECOND: Final = 1000  # milliseconds
 class DictionaryAttack:
     """The counter of wrong authValues. Times in seconds, ``now`` in milliseconds.
 
-    A recovery time of 0 means that nothing is counted. ``lockout_blocked`` is set by a wrong lockoutAuth; it goes after
-    ``lockout_recovery``, or at the next TPM Reset when that is 0. ``used`` says that a
-    protected authValue was tried since Startup. A new value is as manufactured.
+    A recovery time of 0 means that nothing is counted. ``lockout_blocked`` is set by a
+    wrong lockoutAuth; it goes after ``lockout_recovery``, or at the next TPM Reset when
+    that is 0. ``used`` says that a protected authValue was tried since Startup. A new
+    value is as manufactured.
     """
 
     failed_tries: int = 0

@@ -51,7 +51,8 @@ def check_sizes(public: Public, data: bytes) -> None:
         if data and len(data) * 8 != parameters.symmetric.key_bits:
             raise Refusal(TpmRc.KEY_SIZE)
     elif isinstance(parameters, KeyedHashParms) and public.has(_USES):
-        if len(data) > constructor(keyed_hash_alg(public))().block_size:
+        block_size: int = constructor(keyed_hash_alg(public))().block_size
+        if len(data) > block_size:
             raise Refusal(TpmRc.SIZE)
 
 
@@ -110,7 +111,9 @@ def create_parts(
         key = new_key(keys, stream, public) if key is None else key
         unique, secret = _asymmetric_parts(public, key)
     else:
-        secret = given_secret(public, given) or stream.random_bytes(_secret_size(public))
+        secret = given_secret(public, given) or stream.random_bytes(
+            _secret_size(public)
+        )
         unique = symmetric_unique(public, seed, secret)
     sensitive = Sensitive(
         type=public.type,

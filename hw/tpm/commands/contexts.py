@@ -1,4 +1,4 @@
-"""ContextSave, ContextLoad, FlushContext, EvictControl (Part 3, "Context Management")."""
+"""ContextSave, ContextLoad, FlushContext, EvictControl (Part 3, "Contexts")."""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ from pefstack.hw.tpm.buffers import (
 )
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
-from pefstack.hw.tpm.crypto.protection import open_credential
 from pefstack.hw.tpm.crypto.protection import (
     make_credential as wrapped,
+)
+from pefstack.hw.tpm.crypto.protection import (
+    open_credential,
 )
 from pefstack.hw.tpm.handles import TPMI_DH_OBJECT
 from pefstack.hw.tpm.objects import TpmObject

@@ -20,7 +20,12 @@ from pefstack.hw.tpm.handles import (
     TPMI_RH_HIERARCHY,
 )
 from pefstack.hw.tpm.hierarchies import Hierarchy
-from pefstack.hw.tpm.key_creation import adjusted_auth, check_sizes, create_parts, given_secret
+from pefstack.hw.tpm.key_creation import (
+    adjusted_auth,
+    check_sizes,
+    create_parts,
+    given_secret,
+)
 from pefstack.hw.tpm.loading import child_of
 from pefstack.hw.tpm.names import object_name
 from pefstack.hw.tpm.objects import TpmObject

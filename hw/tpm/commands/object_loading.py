@@ -1,4 +1,4 @@
-"""Load, LoadExternal, ReadPublic, Unseal, ObjectChangeAuth (Part 3, "Object Commands")."""
+"""Load, LoadExternal, ReadPublic, Unseal, ObjectChangeAuth (Part 3, "Object …")."""
 
 from __future__ import annotations
 
