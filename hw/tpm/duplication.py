@@ -11,6 +11,7 @@ from typing import Final
 
 from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.protection import (
+    IntegrityError,
     inner_unwrap,
     inner_wrap,
     outer_unwrap,
@@ -45,11 +46,19 @@ def wrapped_inside(
 
 def unwrapped_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> Sensitive:
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
-    unwrap = partial(inner_unwrap, public.name_alg, key, name)
-    data = opened(unwrap, blob) if key else blob
+    data = _opened_inside(public, name, blob, key) if key else blob
     if len(data) >= _SIZE and len(data) - _SIZE != int.from_bytes(data[:_SIZE], "big"):
         raise Refusal(TpmRc.SIZE)
     return whole(TPMT_SENSITIVE, data[_SIZE:])
+
+
+def _opened_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> bytes:
+    try:
+        return inner_unwrap(public.name_alg, key, name, blob)
+    except IntegrityError:
+        raise Refusal(TpmRc.INTEGRITY) from None
+    except ValueError:  # under another key the length is any number: too great a one
+        raise Refusal(TpmRc.SIZE) from None
 
 
 def wrapped_outside(parent: TpmObject, name: bytes, seed: bytes, blob: bytes) -> bytes:
