@@ -91,10 +91,10 @@ def _check_entity(
 ) -> None:
     """One handle's authorization: is it allowed in this way, and is it right."""
     session = uses[index].session
-    _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
     takes_auth = _takes_auth_value(session)
     if takes_auth:
         _check_lockout(inner, entity)
+    _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
     if session is not None and session.is_policy:
         _check_policy(inner, call, session, index, entity)
     good = _auth_is_good(call, uses, index, entity)
@@ -149,9 +149,10 @@ def _policy_is_required(entity: Any, role: AuthRole) -> bool:
 
 def _auth_value_available(entity: Any, role: AuthRole, code: int) -> bool:
     if isinstance(entity, TpmObject):
-        if role is AuthRole.USER:
-            return bool(entity.public.attributes & TpmaObject.USER_WITH_AUTH)
-        return entity.sensitive is not None
+        allowed = role is not AuthRole.USER or entity.public.has(
+            TpmaObject.USER_WITH_AUTH
+        )
+        return allowed and entity.sensitive is not None
     if isinstance(entity, NvIndex):
         return entity.allows_auth_value(code) and check_pin(entity)
     return True

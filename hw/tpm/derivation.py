@@ -13,7 +13,6 @@ from pefstack.hw.tpm.buffers import TPMS_DERIVE
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject
 from pefstack.hw.tpm.crypto.kdf import KdfaStream
 from pefstack.hw.tpm.key_creation import (
-    adjusted_auth,
     check_sizes,
     create_parts,
     keyed_hash_alg,
@@ -21,12 +20,11 @@ from pefstack.hw.tpm.key_creation import (
 from pefstack.hw.tpm.key_maker import KeyMaker
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.public import TPMT_PUBLIC, TPMT_PUBLIC_DERIVED, Public
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.sensitive import Sensitive, SensitiveCreate
 from pefstack.hw.tpm.structures import put_pair, whole
 from pefstack.hw.tpm.template_checks import check_attributes
 
-_SENSITIVE: Final = RC_P + RC_1
 _PUBLIC: Final = RC_P + 2 * RC_1
 
 
@@ -37,19 +35,12 @@ def read_template(template: bytes, *, derives: bool) -> Public:
 
 def check_derived(parent: TpmObject, template: Public, given: SensitiveCreate) -> None:
     """What CreateLoaded asks of a derived object; no RSA key can be derived."""
-    try:
-        if template.type == TpmAlgId.RSA:
-            raise Refusal(TpmRc.TYPE)
-        if template.has(TpmaObject.SENSITIVE_DATA_ORIGIN):
-            raise Refusal(TpmRc.ATTRIBUTES)
-        check_attributes(parent, template)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _PUBLIC)) from None
-    try:
-        adjusted_auth(given.user_auth, template.name_alg)
-        _label_and_context(template, given)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _SENSITIVE)) from None
+    if template.type == TpmAlgId.RSA:
+        raise Refusal(TpmRc.TYPE + _PUBLIC)
+    if template.has(TpmaObject.SENSITIVE_DATA_ORIGIN):
+        raise Refusal(TpmRc.ATTRIBUTES)  # without a place, as the reference
+    at(_PUBLIC, check_attributes, parent, template)
+    _label_and_context(template, given)
     check_sizes(template, b"")
 
 

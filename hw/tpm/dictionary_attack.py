@@ -14,9 +14,10 @@ _SECOND: Final = 1000  # milliseconds
 class DictionaryAttack:
     """The counter of wrong authValues. Times in seconds, ``now`` in milliseconds.
 
-    ``lockout_blocked`` is set by a wrong lockoutAuth; it goes after
-    ``lockout_recovery``, or at the next TPM Reset when that is 0. ``used`` says that a
-    protected authValue was tried since Startup. A new value is as manufactured.
+    A recovery time of 0 means that nothing is counted. ``lockout_blocked`` is set by a
+    wrong lockoutAuth; it goes after ``lockout_recovery``, or at the next TPM Reset when
+    that is 0. ``used`` says that a protected authValue was tried since Startup. A new
+    value is as manufactured.
     """
 
     failed_tries: int = 0
@@ -30,7 +31,9 @@ class DictionaryAttack:
 
     def heal(self, now: int) -> None:
         """Let time count: one try less for each recovery time that has passed."""
-        if self.failed_tries and self.recovery_time:
+        if not self.recovery_time:
+            self.failed_tries = 0
+        elif self.failed_tries:
             healed = (now - self.heals_from) // (self.recovery_time * _SECOND)
             if healed > 0:
                 self.failed_tries = max(0, self.failed_tries - healed)
@@ -51,6 +54,8 @@ class DictionaryAttack:
 
     def fail(self, now: int) -> None:
         """One wrong authValue of a protected entity."""
+        if not self.recovery_time:
+            return
         if not self.failed_tries:
             self.heals_from = now
         self.failed_tries += 1

@@ -6,6 +6,9 @@ are bare response codes.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.protection import (
     IntegrityError,
@@ -17,11 +20,13 @@ from pefstack.hw.tpm.crypto.protection import (
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import TPM2B_SENSITIVE, Sensitive
+from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
 from pefstack.hw.tpm.structures import put_sized, whole
 from pefstack.hw.tpm.symmetric_def import Symmetric
+from pefstack.hw.tpm.wrapped import opened
 
-LABEL = "DUPLICATE"
+LABEL: Final = "DUPLICATE"
+_SIZE: Final = 2  # bytes of the length before the sensitive area
 
 
 def check_inner_key(symmetric: Symmetric, key: bytes) -> None:
@@ -41,16 +46,19 @@ def wrapped_inside(
 
 def unwrapped_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> Sensitive:
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
+    data = _opened_inside(public, name, blob, key) if key else blob
+    if len(data) >= _SIZE and len(data) - _SIZE != int.from_bytes(data[:_SIZE], "big"):
+        raise Refusal(TpmRc.SIZE)
+    return whole(TPMT_SENSITIVE, data[_SIZE:])
+
+
+def _opened_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> bytes:
     try:
-        data = inner_unwrap(public.name_alg, key, name, blob) if key else blob
-        sensitive = whole(TPM2B_SENSITIVE, data)
+        return inner_unwrap(public.name_alg, key, name, blob)
     except IntegrityError:
         raise Refusal(TpmRc.INTEGRITY) from None
-    except ValueError:
+    except ValueError:  # under another key the length is any number: too great a one
         raise Refusal(TpmRc.SIZE) from None
-    if sensitive is None:
-        raise Refusal(TpmRc.SIZE)
-    return sensitive
 
 
 def wrapped_outside(parent: TpmObject, name: bytes, seed: bytes, blob: bytes) -> bytes:
@@ -64,9 +72,4 @@ def unwrapped_outside(
 ) -> bytes:
     """What is inside; TPM_RC_INTEGRITY before anything is decrypted."""
     alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
-    try:
-        return outer_unwrap(alg, bits, seed, name, blob)
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY) from None
-    except ValueError:
-        raise Refusal(TpmRc.INSUFFICIENT) from None
+    return opened(partial(outer_unwrap, alg, bits, seed, name), blob)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmHt, TpmRh
+from pefstack.hw.tpm.codes import PCR_COUNT, PLATFORM_PERSISTENT, TpmAlgId, TpmHt, TpmRh
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import Loadable, TpmObject
@@ -69,7 +69,11 @@ def _transient(inner: Internals, handle: int) -> Loadable:
 
 def _persistent(inner: Internals, handle: int) -> TpmObject:
     found = inner.state.objects.persistent.get(handle)
-    if found is None or not inner.state.hierarchies[found.hierarchy].enabled:
+    keeper = TpmRh.PLATFORM if handle >= PLATFORM_PERSISTENT else TpmRh.OWNER
+    hierarchies = inner.state.hierarchies
+    if found is None or not hierarchies[keeper].enabled:
+        raise Refusal(TpmRc.HANDLE)
+    if not hierarchies[found.hierarchy].enabled:  # an endorsement key, the owner's
         raise Refusal(TpmRc.HANDLE)
     return found
 

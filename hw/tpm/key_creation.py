@@ -11,7 +11,7 @@ from math import isqrt
 from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject
-from pefstack.hw.tpm.crypto.hashes import constructor, digest
+from pefstack.hw.tpm.crypto.hashes import constructor, digest, hmac
 from pefstack.hw.tpm.hierarchies import trimmed
 from pefstack.hw.tpm.key_maker import ByteStream, KeyMaker
 from pefstack.hw.tpm.object_keys import DEFAULT_EXPONENT
@@ -36,8 +36,14 @@ def adjusted_auth(auth: bytes, name_alg: int) -> bytes:
     return auth
 
 
+def given_secret(public: Public, given: SensitiveCreate) -> bytes:
+    """The secret that the caller gives; with sensitiveDataOrigin it is none."""
+    from_tpm = public.has(TpmaObject.SENSITIVE_DATA_ORIGIN)
+    return b"" if from_tpm else given.data
+
+
 def check_sizes(public: Public, data: bytes) -> None:
-    """Whether a key can be of this kind: exponent, and the bytes the caller gives."""
+    """Whether a key can be of this kind: exponent, and the secret the caller gives."""
     parameters = public.parameters
     if isinstance(parameters, RsaParms):
         _check_exponent(parameters.exponent)
@@ -45,7 +51,8 @@ def check_sizes(public: Public, data: bytes) -> None:
         if data and len(data) * 8 != parameters.symmetric.key_bits:
             raise Refusal(TpmRc.KEY_SIZE)
     elif isinstance(parameters, KeyedHashParms) and public.has(_USES):
-        if len(data) > constructor(keyed_hash_alg(public))().block_size:
+        block_size: int = constructor(keyed_hash_alg(public))().block_size
+        if len(data) > block_size:
             raise Refusal(TpmRc.SIZE)
 
 
@@ -59,13 +66,28 @@ def _check_exponent(exponent: int) -> None:
         raise Refusal(TpmRc.RANGE)
 
 
-def keyed_hash_alg(public: Public) -> int:
-    """The hash of a KEYEDHASH object: its scheme's, else the Name's."""
+def scheme_hash(public: Public) -> int:
+    """The hash of a KEYEDHASH object's scheme, TPM_ALG_NULL without one."""
     parameters = public.parameters
     if isinstance(parameters, KeyedHashParms):
-        if parameters.scheme.hash_alg != TpmAlgId.NULL:
-            return parameters.scheme.hash_alg
-    return public.name_alg
+        return parameters.scheme.hash_alg
+    return TpmAlgId.NULL
+
+
+def keyed_hash_alg(public: Public) -> int:
+    """The same, and without one that of the Name."""
+    alg = scheme_hash(public)
+    return public.name_alg if alg == TpmAlgId.NULL else alg
+
+
+def symmetric_unique(public: Public, seed: bytes, secret: bytes) -> bytes:
+    """``unique`` of KEYEDHASH and SYMCIPHER: a digest of seedValue and secret.
+
+    Of a parent it is an HMAC, so that it gives nothing away of what children depend on.
+    """
+    if public.protects:
+        return hmac(public.name_alg, seed, secret)
+    return digest(public.name_alg, seed, secret)
 
 
 def create_parts(
@@ -89,8 +111,10 @@ def create_parts(
         key = new_key(keys, stream, public) if key is None else key
         unique, secret = _asymmetric_parts(public, key)
     else:
-        secret = given.data or stream.random_bytes(_secret_size(public))
-        unique = digest(public.name_alg, seed, secret)
+        secret = given_secret(public, given) or stream.random_bytes(
+            _secret_size(public)
+        )
+        unique = symmetric_unique(public, seed, secret)
     sensitive = Sensitive(
         type=public.type,
         auth_value=trimmed(given.user_auth),

@@ -9,17 +9,16 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, ECC_KEY_BITS, TpmAlgId, TpmaObject
-from pefstack.hw.tpm.crypto.hashes import constructor, digest
-from pefstack.hw.tpm.key_creation import keyed_hash_alg
+from pefstack.hw.tpm.crypto.hashes import constructor
+from pefstack.hw.tpm.key_creation import scheme_hash, symmetric_unique
 from pefstack.hw.tpm.names import object_name, qualified_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.public import EccParms, Public, RsaParms
-from pefstack.hw.tpm.response_codes import Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import Refusal, TpmRc, at
 from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.template_checks import check_attributes, check_schemes
 
 MIN_EXPONENT: Final = 7
-_USES: Final = TpmaObject.SIGN | TpmaObject.DECRYPT
 
 
 def check_object(
@@ -34,15 +33,12 @@ def check_object(
 
     ``parent`` is None for external objects, and for import below a fixedTPM parent.
     """
-    try:
-        if sensitive is None or public.name_alg == TpmAlgId.NULL:
-            check_schemes(None, public)
-        else:
-            if len(sensitive.seed_value) > DIGEST_SIZE[public.name_alg]:
-                raise Refusal(TpmRc.KEY_SIZE + sensitive_place)
-            check_attributes(parent, public)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, public_place)) from None
+    if sensitive is None or public.name_alg == TpmAlgId.NULL:
+        at(public_place, check_schemes, None, public)
+    else:
+        if len(sensitive.seed_value) > DIGEST_SIZE[public.name_alg]:
+            raise Refusal(TpmRc.KEY_SIZE + sensitive_place)
+        at(public_place, check_attributes, parent, public)
     if parent is None or not parent.public.has(TpmaObject.FIXED_TPM):
         _check_parts(public, sensitive, public_place, sensitive_place)
 
@@ -127,14 +123,16 @@ def _check_digest(
     if not isinstance(unique, bytes):
         raise Refusal(TpmRc.TYPE + public_place)
     if sensitive is None:
-        if len(unique) != DIGEST_SIZE.get(public.name_alg, len(unique)):
+        if len(unique) != DIGEST_SIZE.get(public.name_alg, 0):
             raise Refusal(TpmRc.KEY + public_place)
         return
     _check_secret_size(public, sensitive, place)
     if public.name_alg == TpmAlgId.NULL:
         return
-    wanted = digest(public.name_alg, sensitive.seed_value, sensitive.sensitive)
-    if not compare_digest(unique, wanted):
+    seed, secret = sensitive.seed_value, sensitive.sensitive
+    if len(seed) != DIGEST_SIZE[public.name_alg]:
+        raise Refusal(TpmRc.KEY_SIZE + place)
+    if not compare_digest(unique, symmetric_unique(public, seed, secret)):
         raise Refusal(TpmRc.BINDING)
 
 
@@ -143,10 +141,10 @@ def _check_secret_size(public: Public, sensitive: Sensitive, place: int) -> None
     if public.type == TpmAlgId.SYMCIPHER:
         if size * 8 != public.symmetric.key_bits:
             raise Refusal(TpmRc.KEY_SIZE + place)
-    elif public.has(_USES):
-        alg = keyed_hash_alg(public)
-        if alg != TpmAlgId.NULL and size > constructor(alg)().block_size:
-            raise Refusal(TpmRc.KEY_SIZE + place)
+        return
+    alg = scheme_hash(public)
+    if alg != TpmAlgId.NULL and size > constructor(alg)().block_size:
+        raise Refusal(TpmRc.KEY_SIZE + place)
 
 
 def child_of(parent: Any, public: Public, sensitive: Sensitive | None) -> TpmObject:

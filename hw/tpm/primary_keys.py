@@ -1,7 +1,7 @@
 """Primary objects follow from a seed and a template (tpm.md 3, "Primary keys").
 
 How they follow is ours: two streams by KDFa from the seed and H(TPMT_PUBLIC || data),
-one for the seedValue and symmetric keys, one for an asymmetric key, which is remembered.
+one for the seedValue and symmetric keys, one for an asymmetric key. That is remembered.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ The layout is ours: only the TPM that made it reads it.
 
 from __future__ import annotations
 
+from functools import partial
+
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm.crypto.protection import (
-    IntegrityError,
     unwrap_private,
     wrap_private,
 )
@@ -16,6 +17,7 @@ from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
 from pefstack.hw.tpm.structures import whole
+from pefstack.hw.tpm.wrapped import opened
 
 
 def to_private(
@@ -31,14 +33,8 @@ def to_private(
 def from_private(parent: TpmObject, name: bytes, private: bytes) -> Sensitive:
     """The sensitive area: TPM_RC_INTEGRITY before anything is decrypted."""
     alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
-    try:
-        return whole(
-            TPMT_SENSITIVE, unwrap_private(alg, bits, _seed(parent), name, private)
-        )
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY) from None
-    except ValueError:
-        raise Refusal(TpmRc.SIZE) from None
+    unwrap = partial(unwrap_private, alg, bits, _seed(parent), name)
+    return whole(TPMT_SENSITIVE, opened(unwrap, private))
 
 
 def _seed(parent: TpmObject) -> bytes:

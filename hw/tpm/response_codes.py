@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RC_FMT1: Final = 0x080  # set: an error about a handle, parameter or session
 RC_P: Final = 0x040  # in format one: about a parameter
@@ -126,9 +130,17 @@ class Refusal(Exception):
         self.rc = rc
 
 
-def placed(rc: int, place: int) -> int:
-    """A bare response code with ``place``; codes of format zero have no place."""
-    return rc + place if rc & RC_FMT1 and not rc & _PLACE else rc
+def at(place: int, check: Callable[P, T], *args: P.args, **words: P.kwargs) -> T:
+    """What ``check`` gives; a refusal of it without a place gets ``place``.
+
+    Codes of format zero have no place.
+    """
+    try:
+        return check(*args, **words)
+    except Refusal as refusal:
+        rc = refusal.rc
+        bare = rc & RC_FMT1 and not rc & _PLACE
+        raise Refusal(rc + place if bare else rc) from None
 
 
 def describe(rc: int) -> str:

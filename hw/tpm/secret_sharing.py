@@ -51,13 +51,13 @@ def _open_ecc(key: TpmObject, label: str, hidden: bytes) -> bytes:
 
     reader = Reader(hidden, 0, len(hidden), DIGEST_SIZE)
     x, y = TPMS_ECC_POINT(reader)
-    if reader.offset != reader.end:
-        raise Refusal(TpmRc.SIZE)
     private = ecc_key(key)
     curve = private.curve
     point = int.from_bytes(x, "big"), int.from_bytes(y, "big")
     if not ecc.on_curve(curve, *point):
         raise Refusal(TpmRc.ECC_POINT)
+    if reader.offset != reader.end:
+        raise Refusal(TpmRc.SIZE)
     shared, _ = ecc.multiply(curve, private.d, point)
     alg = key.public.name_alg
     z, ephemeral = ecc.pad(curve, shared), ecc.pad(curve, point[0])

@@ -17,6 +17,10 @@ from pefstack.hw.tpm.scheme import Scheme
 _ASYMMETRIC: Final = (TpmAlgId.RSA, TpmAlgId.ECC)
 _USES: Final = TpmaObject.SIGN | TpmaObject.DECRYPT
 _BOUND: Final = TpmaObject.FIXED_TPM | TpmaObject.FIXED_PARENT
+_KEYED_HASH_SCHEME: Final[dict[int, int]] = {
+    TpmaObject.SIGN: TpmAlgId.HMAC,
+    TpmaObject.DECRYPT: TpmAlgId.XOR,
+}
 _RSA_SIGNS: Final = (TpmAlgId.RSASSA, TpmAlgId.RSAPSS)
 _RSA_DECRYPTS: Final = (TpmAlgId.RSAES, TpmAlgId.OAEP)
 _ECC_SIGNS: Final = (TpmAlgId.ECDSA, TpmAlgId.ECDAA, TpmAlgId.ECSCHNORR)
@@ -37,9 +41,7 @@ def check_creation(parent: TpmObject | None, public: Public, data_size: int) -> 
         if public.type == TpmAlgId.KEYEDHASH and not public.has(_USES):
             raise Refusal(TpmRc.ATTRIBUTES)  # sealed data comes from the caller
     elif public.type in _ASYMMETRIC or (
-        public.type == TpmAlgId.SYMCIPHER
-        and public.has(TpmaObject.RESTRICTED)
-        and public.has(_BOUND)
+        public.has(TpmaObject.RESTRICTED) and public.has(_BOUND)
     ):
         raise Refusal(TpmRc.ATTRIBUTES)
     check_attributes(parent, public)
@@ -54,6 +56,8 @@ def check_attributes(parent: TpmObject | None, public: Public) -> None:
     _check_ties(parent, public)
     _check_duplication(parent, public)
     _check_uses(public)
+    if parent is not None and parent.is_derivation_parent:
+        _check_derived(parent, public)
     check_schemes(parent, public)
 
 
@@ -74,8 +78,7 @@ def _check_duplication(parent: TpmObject | None, public: Public) -> None:
         raise Refusal(TpmRc.ATTRIBUTES)
     if parent is None or parent.public.has(TpmaObject.FIXED_TPM):
         return
-    handed = parent.public.has(TpmaObject.ENCRYPTED_DUPLICATION)
-    if public.has(TpmaObject.FIXED_PARENT) and handed is not encrypted:
+    if parent.public.has(TpmaObject.ENCRYPTED_DUPLICATION) is not encrypted:
         raise Refusal(TpmRc.ATTRIBUTES)
 
 
@@ -84,53 +87,39 @@ def _check_uses(public: Public) -> None:
     uses = public.attributes & _USES
     if uses not in (0, _USES):
         return
-    if public.has(TpmaObject.RESTRICTED):
+    is_data = uses == 0 and public.type == TpmAlgId.KEYEDHASH
+    if public.has(TpmaObject.RESTRICTED) or (uses == 0 and not is_data):
         raise Refusal(TpmRc.ATTRIBUTES)
-    if uses == 0 and public.type != TpmAlgId.KEYEDHASH:
-        raise Refusal(TpmRc.TYPE)
+
+
+def _check_derived(parent: TpmObject, public: Public) -> None:
+    """A derived object has no life of its own: it cannot leave its parent."""
+    like_parent = parent.public.has(TpmaObject.FIXED_TPM)
+    stays = public.has(TpmaObject.FIXED_PARENT)
+    if not stays or public.has(TpmaObject.FIXED_TPM) is not like_parent:
+        raise Refusal(TpmRc.ATTRIBUTES)
 
 
 def check_schemes(parent: TpmObject | None, public: Public) -> None:
     """SchemeChecks: the algorithms fit the use; a storage key's fit its parent's."""
-    if public.type == TpmAlgId.SYMCIPHER:
-        _check_cipher(public)
-    elif isinstance(public.parameters, KeyedHashParms):
+    if isinstance(public.parameters, KeyedHashParms):
         _check_keyed_hash(public, public.parameters.scheme)
-    else:
+    elif public.type != TpmAlgId.SYMCIPHER:
         _check_asymmetric(public)
     if public.is_storage and public.has(TpmaObject.FIXED_PARENT):
         _check_like_parent(parent, public)
 
 
-def _check_cipher(public: Public) -> None:
-    mode = public.symmetric.mode
-    if public.is_storage and mode not in (TpmAlgId.CFB, TpmAlgId.NULL):
-        raise Refusal(TpmRc.SCHEME)
-
-
 def _check_keyed_hash(public: Public, scheme: Scheme) -> None:
+    """Both uses or none: no scheme; else HMAC signs, and XOR decrypts.
+
+    A derivation parent has XOR with its key derivation.
+    """
     uses = public.attributes & _USES
-    if uses in (0, _USES):
-        if scheme.alg != TpmAlgId.NULL:
-            raise Refusal(TpmRc.SCHEME)
-    elif uses == TpmaObject.SIGN:
-        allowed = [TpmAlgId.HMAC]
-        if not public.has(TpmaObject.RESTRICTED):
-            allowed.append(TpmAlgId.NULL)
-        if scheme.alg not in allowed:
-            raise Refusal(TpmRc.SCHEME)
-    else:
-        _check_xor(public, scheme)
-
-
-def _check_xor(public: Public, scheme: Scheme) -> None:
-    """Of a decrypting key; restricted it is a derivation parent, with its KDF."""
-    restricted = public.has(TpmaObject.RESTRICTED)
-    if scheme.alg != TpmAlgId.XOR:
-        if scheme.alg == TpmAlgId.NULL and not restricted:
-            return
+    wanted = _KEYED_HASH_SCHEME.get(uses, TpmAlgId.NULL)
+    if scheme.alg != wanted:
         raise Refusal(TpmRc.SCHEME)
-    if restricted and scheme.kdf != TpmAlgId.KDF1_SP800_108:
+    if public.protects and scheme.kdf != TpmAlgId.KDF1_SP800_108:
         raise Refusal(TpmRc.SCHEME)
 
 
@@ -138,20 +127,16 @@ def _check_asymmetric(public: Public) -> None:
     parameters = public.parameters
     if not isinstance(parameters, RsaParms | EccParms):
         raise Refusal(TpmRc.TYPE)
-    symmetric, scheme = parameters.symmetric, parameters.scheme.alg
+    scheme = parameters.scheme.alg
     storage = public.is_storage
     if storage and scheme != TpmAlgId.NULL:
         raise Refusal(TpmRc.SCHEME)
-    if storage and symmetric.alg == TpmAlgId.NULL:
-        raise Refusal(TpmRc.SYMMETRIC)
-    if storage and symmetric.mode not in (TpmAlgId.CFB, TpmAlgId.NULL):
-        raise Refusal(TpmRc.MODE)
-    if not storage and symmetric.alg != TpmAlgId.NULL:
-        raise Refusal(TpmRc.SYMMETRIC)
     if not storage:
         _check_scheme(public, scheme)
     if isinstance(parameters, EccParms) and parameters.kdf.alg != TpmAlgId.NULL:
         raise Refusal(TpmRc.KDF)
+    if storage is (parameters.symmetric.alg == TpmAlgId.NULL):
+        raise Refusal(TpmRc.SYMMETRIC)
 
 
 def _check_scheme(public: Public, scheme: int) -> None:

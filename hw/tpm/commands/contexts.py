@@ -1,4 +1,4 @@
-"""ContextSave, ContextLoad, FlushContext, EvictControl (Part 3, "Context Management")."""
+"""ContextSave, ContextLoad, FlushContext, EvictControl (Part 3, "Contexts")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pefstack.hw.tpm.objects import (
     MAX_PERSISTENT,
     TpmObject,
 )
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.saved_contexts import (
     load_object,
     load_session,
@@ -41,12 +41,9 @@ def context_save(inner: Internals, saved: Any) -> tuple[Context]:
 
 def context_load(inner: Internals, context: Context) -> tuple[int]:
     """The handle: a new one for an object, its own for a session."""
-    try:
-        if context.saved_handle < FIRST_TRANSIENT:
-            return (load_session(inner, context),)
-        loaded = load_object(inner, context)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _FIRST)) from None
+    if context.saved_handle < FIRST_TRANSIENT:
+        return (at(_FIRST, load_session, inner, context),)
+    loaded = at(_FIRST, load_object, inner, context)
     return (inner.state.objects.load(loaded),)
 
 

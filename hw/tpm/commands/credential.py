@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import (
@@ -13,18 +14,18 @@ from pefstack.hw.tpm.buffers import (
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.protection import (
-    IntegrityError,
-    open_credential,
+    make_credential as wrapped,
 )
 from pefstack.hw.tpm.crypto.protection import (
-    make_credential as wrapped,
+    open_credential,
 )
 from pefstack.hw.tpm.handles import TPMI_DH_OBJECT
 from pefstack.hw.tpm.objects import TpmObject
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.secret_sharing import make_secret, open_secret
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b
+from pefstack.hw.tpm.wrapped import opened
 
 LABEL: Final = "IDENTITY"
 _KEY: Final = 2 * RC_1
@@ -42,10 +43,7 @@ def make_credential(
     alg, bits = key.public.name_alg, key.public.symmetric.key_bits
     if len(credential) > DIGEST_SIZE.get(alg, 0):
         raise Refusal(TpmRc.SIZE + _FIRST)
-    try:
-        seed, hidden = make_secret(inner.entropy, key, LABEL)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, RC_1)) from None
+    seed, hidden = at(RC_1, make_secret, inner.entropy, key, LABEL)
     return wrapped(alg, bits, seed, object_name, credential), hidden
 
 
@@ -55,17 +53,10 @@ def activate_credential(
     """The credential, if it was made for this key and for this object's Name."""
     if not _identifies(key):
         raise Refusal(TpmRc.TYPE + _KEY)
-    try:
-        seed = open_secret(key, LABEL, secret)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _SECRET)) from None
+    seed = at(_SECRET, open_secret, key, LABEL, secret)
     alg, bits = key.public.name_alg, key.public.symmetric.key_bits
-    try:
-        return (open_credential(alg, bits, seed, activated.name, blob),)
-    except IntegrityError:
-        raise Refusal(TpmRc.INTEGRITY + _FIRST) from None
-    except ValueError:
-        raise Refusal(TpmRc.SIZE + _FIRST) from None
+    unwrap = partial(open_credential, alg, bits, seed, activated.name)
+    return (at(_FIRST, opened, unwrap, blob),)
 
 
 def _identifies(key: Any) -> bool:

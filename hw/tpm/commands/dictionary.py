@@ -29,9 +29,11 @@ def dictionary_attack_parameters(
 ) -> tuple[()]:
     """How many wrong ones, and seconds until one heals; those counted stay."""
     attack = inner.state.dictionary_attack
+    attack.heal(inner.clock_value())
     attack.max_tries = new_max_tries
     attack.recovery_time = new_recovery_time
     attack.lockout_recovery = lockout_recovery
+    attack.heal(inner.clock_value())
     inner.state.note_change()
     inner.journal.add(
         "tpm",

@@ -27,7 +27,7 @@ from pefstack.hw.tpm.names import object_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.private_area import to_private
 from pefstack.hw.tpm.public import TPM2B_PUBLIC, Public
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.secret_sharing import make_secret, open_secret
 from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.state import Internals
@@ -37,6 +37,7 @@ from pefstack.hw.tpm.symmetric_def import TPMT_SYM_DEF_OBJECT, Symmetric
 _FIRST: Final = RC_1
 _SECOND: Final = 2 * RC_1
 _P1, _P2, _P3, _P4 = (RC_P + n * RC_1 for n in range(1, 5))
+_ASYMMETRIC: Final = (TpmAlgId.RSA, TpmAlgId.ECC)
 _FIXED: Final = TpmaObject.FIXED_TPM | TpmaObject.FIXED_PARENT
 
 
@@ -78,9 +79,14 @@ def _check_new_parent(new_parent: Any) -> TpmObject | None:
     """A storage key, the public part of it is enough; None for TPM_RH_NULL."""
     if isinstance(new_parent, Hierarchy):
         return None
-    if not isinstance(new_parent, TpmObject) or not new_parent.public.is_storage:
+    if not isinstance(new_parent, TpmObject) or not _takes_secrets(new_parent):
         raise Refusal(TpmRc.TYPE + _SECOND)
     return new_parent
+
+
+def _takes_secrets(parent: TpmObject) -> bool:
+    """A storage key with a public part that a secret can be hidden for."""
+    return parent.public.is_storage and parent.public.type in _ASYMMETRIC
 
 
 def _check_inner_wrap(
@@ -92,7 +98,7 @@ def _check_inner_wrap(
         if outside is None:
             raise Refusal(TpmRc.HIERARCHY + _SECOND)
     if key or symmetric.alg == TpmAlgId.NULL:
-        _at(_P1, check_inner_key, symmetric, key)
+        at(_P1, check_inner_key, symmetric, key)
 
 
 def rewrap(
@@ -121,13 +127,13 @@ def rewrap(
 def _without_old(
     old_parent: TpmObject, in_duplicate: bytes, name: bytes, in_sym_seed: bytes
 ) -> bytes:
-    if not old_parent.is_parent:
+    if not _takes_secrets(old_parent):
         raise Refusal(TpmRc.TYPE + _FIRST)
     try:
         seed = open_secret(old_parent, LABEL, in_sym_seed)
     except Refusal:
         raise Refusal(TpmRc.VALUE + _P3) from None
-    opened: bytes = _at(_P1, unwrapped_outside, old_parent, name, seed, in_duplicate)
+    opened: bytes = at(_P1, unwrapped_outside, old_parent, name, seed, in_duplicate)
     return opened
 
 
@@ -145,7 +151,7 @@ def import_(
         raise Refusal(TpmRc.ATTRIBUTES + _P2)
     if not isinstance(parent, TpmObject) or not parent.is_parent:
         raise Refusal(TpmRc.TYPE + _FIRST)
-    _at(_P1, check_inner_key, symmetric, encryption_key)
+    at(_P1, check_inner_key, symmetric, encryption_key)
     encrypted = public.has(TpmaObject.ENCRYPTED_DUPLICATION)
     if encrypted and not encryption_key:
         raise Refusal(TpmRc.ATTRIBUTES + _P1)
@@ -154,25 +160,19 @@ def import_(
     name = object_name(public)
     blob = in_duplicate
     if in_sym_seed:
-        seed = _at(_P4, open_secret, parent, LABEL, in_sym_seed)
-        blob = _at(_P3, unwrapped_outside, parent, name, seed, blob)
-    sensitive = _at(_P3, unwrapped_inside, public, name, blob, encryption_key)
+        if not _takes_secrets(parent):
+            raise Refusal(TpmRc.TYPE + _FIRST)
+        seed = at(_P4, open_secret, parent, LABEL, in_sym_seed)
+        blob = at(_P3, unwrapped_outside, parent, name, seed, blob)
+    sensitive = at(_P3, unwrapped_inside, public, name, blob, encryption_key)
     if parent.public.has(TpmaObject.FIXED_TPM):  # then Load checks no more
         check_object(None, public, sensitive, public_place=_P2, sensitive_place=_P3)
     return (to_private(inner.entropy, parent, name, sensitive),)
 
 
 def _made(inner: Internals, outside: TpmObject) -> tuple[bytes, bytes]:
-    made: tuple[bytes, bytes] = _at(_SECOND, make_secret, inner.entropy, outside, LABEL)
+    made: tuple[bytes, bytes] = at(_SECOND, make_secret, inner.entropy, outside, LABEL)
     return made
-
-
-def _at(place: int, check: Any, *args: Any) -> Any:
-    """What a check gives; its refusal says where."""
-    try:
-        return check(*args)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, place)) from None
 
 
 DUPLICATE: Final = Command(

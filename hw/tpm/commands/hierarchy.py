@@ -78,8 +78,9 @@ def change_pps(inner: Internals, platform: Hierarchy) -> tuple[()]:
 
 
 def change_eps(inner: Internals, _: Hierarchy) -> tuple[()]:
-    """Another endorsement seed, with empty authorizations."""
+    """Another endorsement seed, with empty authorizations, and open again."""
     endorsement = inner.state.hierarchies[TpmRh.ENDORSEMENT]
+    endorsement.enabled = True
     _new_seed(inner, endorsement)
     endorsement.clear_auth()
     _note(inner, "change-seed", TpmRh.ENDORSEMENT)

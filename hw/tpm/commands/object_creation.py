@@ -20,14 +20,19 @@ from pefstack.hw.tpm.handles import (
     TPMI_RH_HIERARCHY,
 )
 from pefstack.hw.tpm.hierarchies import Hierarchy
-from pefstack.hw.tpm.key_creation import adjusted_auth, check_sizes, create_parts
+from pefstack.hw.tpm.key_creation import (
+    adjusted_auth,
+    check_sizes,
+    create_parts,
+    given_secret,
+)
 from pefstack.hw.tpm.loading import child_of
 from pefstack.hw.tpm.names import object_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.primary_keys import create_primary_parts
 from pefstack.hw.tpm.private_area import to_private
 from pefstack.hw.tpm.public import TPM2B_PUBLIC, Public
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.sensitive import TPM2B_SENSITIVE_CREATE, SensitiveCreate
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import (
@@ -98,10 +103,8 @@ def create_loaded(
     if not (derives or is_parent or isinstance(parent, Hierarchy)):
         raise Refusal(TpmRc.TYPE + _PARENT)
     inner.state.objects.check_room()
-    try:
-        template = read_template(in_public, derives=derives)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _PUBLIC)) from None
+    template = at(_PUBLIC, read_template, in_public, derives=derives)
+    at(_SENSITIVE, adjusted_auth, in_sensitive.user_auth, template.name_alg)
     private = b""
     if derives:
         check_derived(parent, template, in_sensitive)
@@ -122,15 +125,9 @@ def create_loaded(
 
 
 def _check(parent: TpmObject | None, public: Public, given: SensitiveCreate) -> None:
-    try:
-        check_creation(parent, public, len(given.data))
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _PUBLIC)) from None
-    try:
-        adjusted_auth(given.user_auth, public.name_alg)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _SENSITIVE)) from None
-    check_sizes(public, given.data)
+    at(_PUBLIC, check_creation, parent, public, len(given.data))
+    at(_SENSITIVE, adjusted_auth, given.user_auth, public.name_alg)
+    check_sizes(public, given_secret(public, given))
 
 
 def _how_created(

@@ -1,4 +1,4 @@
-"""Load, LoadExternal, ReadPublic, Unseal, ObjectChangeAuth (Part 3, "Object Commands")."""
+"""Load, LoadExternal, ReadPublic, Unseal, ObjectChangeAuth (Part 3, "Object …")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pefstack.hw.tpm.names import object_name, qualified_name
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.private_area import from_private, to_private
 from pefstack.hw.tpm.public import TPM2B_PUBLIC, TPM2B_PUBLIC_OR_NULL, Public
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, placed
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
 from pefstack.hw.tpm.sensitive import TPM2B_SENSITIVE, Sensitive
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_sized, put_tpm2b, put_uint32
@@ -41,10 +41,7 @@ def load(
         raise Refusal(TpmRc.SIZE + _PRIVATE)
     if not isinstance(parent, TpmObject) or not parent.is_parent:
         raise Refusal(TpmRc.TYPE + _HANDLE)
-    try:
-        sensitive = from_private(parent, object_name(in_public), in_private)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _PRIVATE)) from None
+    sensitive = at(_PRIVATE, from_private, parent, object_name(in_public), in_private)
     check_object(
         parent, in_public, sensitive, public_place=_PUBLIC, sensitive_place=_PRIVATE
     )
@@ -96,13 +93,11 @@ def object_change_auth(
     """A private area with another authValue; the loaded object keeps its own."""
     if not isinstance(loaded, TpmObject) or loaded.sensitive is None:
         raise Refusal(TpmRc.TYPE + _HANDLE)
-    try:
-        auth = adjusted_auth(new_auth, loaded.public.name_alg)
-    except Refusal as refusal:
-        raise Refusal(placed(refusal.rc, _PRIVATE)) from None
+    auth = at(_PRIVATE, adjusted_auth, new_auth, loaded.public.name_alg)
     if not isinstance(parent, TpmObject) or not parent.is_parent:
         raise Refusal(TpmRc.TYPE + _PARENT)
-    if qualified_name(parent.qualified_name, loaded.name) != loaded.qualified_name:
+    own_name = qualified_name(parent.qualified_name, loaded.name)
+    if not own_name or own_name != loaded.qualified_name:
         raise Refusal(TpmRc.TYPE + _PARENT)
     sensitive = replace(loaded.sensitive, auth_value=auth)
     return (to_private(inner.entropy, parent, loaded.name, sensitive),)
