@@ -149,9 +149,9 @@ def _policy_is_required(entity: Any, role: AuthRole) -> bool:
 
 def _auth_value_available(entity: Any, role: AuthRole, code: int) -> bool:
     if isinstance(entity, TpmObject):
-        if role is AuthRole.USER:
-            return bool(entity.public.attributes & TpmaObject.USER_WITH_AUTH)
-        return entity.sensitive is not None
+        with_auth = entity.public.attributes & TpmaObject.USER_WITH_AUTH
+        is_allowed = role is not AuthRole.USER or bool(with_auth)
+        return is_allowed and entity.sensitive is not None
     if isinstance(entity, NvIndex):
         return entity.allows_auth_value(code) and check_pin(entity)
     return True
@@ -163,6 +163,8 @@ def _policy_available(entity: Any, code: int) -> bool:
         return bool(entity.auth_policy) and (
             role_is_admin or entity.allows_policy(code)
         )
+    if isinstance(entity, TpmObject) and entity.sensitive is None:
+        return False
     return bool(entity.auth_policy)
 
 

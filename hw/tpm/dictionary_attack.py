@@ -73,3 +73,8 @@ class DictionaryAttack:
         """DictionaryAttackLockReset."""
         self.failed_tries = 0
         self.heals_from = now
+
+    def shift(self, by: int) -> None:
+        """ClockSet: the clock is ahead, but no time has passed that could heal."""
+        self.heals_from += by
+        self.lockout_from += by

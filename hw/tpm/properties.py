@@ -31,6 +31,7 @@ PT_FIXED: Final = 0x100
 PT_VAR: Final = 0x200
 PT_GROUP: Final = 0x100
 
+FIRMWARE_VERSION: Final = 1 << 32  # FIRMWARE_VERSION_1 and 2
 _FAMILY: Final = int.from_bytes(b"2.0\0", "big")
 _REVISION: Final = 164  # of the library specification: 1.64
 _DAY_OF_YEAR, _YEAR = 75, 2021
@@ -49,8 +50,8 @@ _FIXED: Final[dict[int, int]] = {
     0x108: 0,
     0x109: 0,
     0x10A: 1,  # VENDOR_TPM_TYPE
-    0x10B: 1,  # FIRMWARE_VERSION_1 and 2
-    0x10C: 0,
+    0x10B: FIRMWARE_VERSION >> 32,
+    0x10C: FIRMWARE_VERSION & 0xFFFFFFFF,
     0x10D: MAX_DIGEST_BUFFER,  # INPUT_BUFFER
     0x10E: 0,  # HR_TRANSIENT_MIN: set for each TPM
     0x10F: 7,  # HR_PERSISTENT_MIN

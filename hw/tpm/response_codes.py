@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 RC_FMT1: Final = 0x080  # set: an error about a handle, parameter or session
 RC_P: Final = 0x040  # in format one: about a parameter
@@ -129,6 +132,14 @@ class Refusal(Exception):
 def placed(rc: int, place: int) -> int:
     """A bare response code with ``place``; codes of format zero have no place."""
     return rc + place if rc & RC_FMT1 and not rc & _PLACE else rc
+
+
+def at_place(place: int, action: Callable[..., T], *arguments: Any) -> T:
+    """What the action gives; a bare refusal of it is told its ``place``."""
+    try:
+        return action(*arguments)
+    except Refusal as refusal:
+        raise Refusal(placed(refusal.rc, place)) from None
 
 
 def describe(rc: int) -> str:

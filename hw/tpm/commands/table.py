@@ -6,6 +6,10 @@ from typing import Final
 
 from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands import (
+    attestations,
+    audits,
+    clocks,
+    hashing,
     nv_content,
     nv_definition,
     nv_locks,
@@ -13,10 +17,11 @@ from pefstack.hw.tpm.commands import (
     policy_conditions,
     policy_hashes,
     policy_nv,
+    sequences,
+    signatures,
 )
 from pefstack.hw.tpm.commands.allocation import PCR_ALLOCATE
 from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
-from pefstack.hw.tpm.commands.clocks import READ_CLOCK
 from pefstack.hw.tpm.commands.contexts import (
     CONTEXT_LOAD,
     CONTEXT_SAVE,
@@ -64,6 +69,10 @@ from pefstack.hw.tpm.commands.startup import (
 )
 
 _FAMILIES: Final = (
+    attestations,
+    audits,
+    clocks,
+    hashing,
     nv_content,
     nv_definition,
     nv_locks,
@@ -71,6 +80,8 @@ _FAMILIES: Final = (
     policy_conditions,
     policy_hashes,
     policy_nv,
+    sequences,
+    signatures,
 )
 COMMANDS: Final[dict[int, Command]] = {
     int(command.code): command
@@ -86,7 +97,6 @@ COMMANDS: Final[dict[int, Command]] = {
         GET_RANDOM,
         GET_TEST_RESULT,
         PCR_READ,
-        READ_CLOCK,
         PCR_EXTEND,
         START_AUTH_SESSION,
         POLICY_RESTART,
