@@ -30,14 +30,21 @@ class DictionaryAttack:
 
     def heal(self, now: int) -> None:
         """Let time count: one try less for each recovery time that has passed."""
-        if self.failed_tries and self.recovery_time:
-            healed = (now - self.heals_from) // (self.recovery_time * _SECOND)
-            if healed > 0:
-                self.failed_tries = max(0, self.failed_tries - healed)
-                self.heals_from += healed * self.recovery_time * _SECOND
+        healed = self._healed(now)
+        self.failed_tries = max(0, self.failed_tries - healed)
+        self.heals_from += healed * self.recovery_time * _SECOND
         if self.lockout_blocked and self.lockout_recovery:
             passed = now - self.lockout_from
             self.lockout_blocked = passed < self.lockout_recovery * _SECOND
+
+    def tries(self, now: int) -> int:
+        """The tries that count at a time; nothing changes."""
+        return max(0, self.failed_tries - self._healed(now))
+
+    def _healed(self, now: int) -> int:
+        if not self.failed_tries or not self.recovery_time:
+            return 0
+        return max(0, (now - self.heals_from) // (self.recovery_time * _SECOND))
 
     def check(self) -> None:
         """TPM_RC_LOCKOUT for a protected entity when the tries are used up."""

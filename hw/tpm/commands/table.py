@@ -8,17 +8,23 @@ from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands import (
     attestations,
     audits,
+    ciphers,
     clocks,
+    ecc_primitives,
     hashing,
     nv_content,
     nv_definition,
     nv_locks,
+    pcr_authorization,
+    platform,
     policy_authorizations,
     policy_conditions,
     policy_hashes,
     policy_nv,
+    rsa_primitives,
     sequences,
     signatures,
+    testing,
 )
 from pefstack.hw.tpm.commands.allocation import PCR_ALLOCATE
 from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
@@ -71,17 +77,23 @@ from pefstack.hw.tpm.commands.startup import (
 _FAMILIES: Final = (
     attestations,
     audits,
+    ciphers,
     clocks,
+    ecc_primitives,
     hashing,
     nv_content,
     nv_definition,
     nv_locks,
+    pcr_authorization,
+    platform,
     policy_authorizations,
     policy_conditions,
     policy_hashes,
     policy_nv,
+    rsa_primitives,
     sequences,
     signatures,
+    testing,
 )
 COMMANDS: Final[dict[int, Command]] = {
     int(command.code): command
