@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm import hash_sequence, persistence
 from pefstack.hw.tpm.absent import FLOATING
 from pefstack.hw.tpm.codes import (
     DIGEST_SIZE,
@@ -28,7 +29,7 @@ from pefstack.hw.tpm.sessions import (
     read_sessions,
     session_responses,
 )
-from pefstack.hw.tpm.state import Internals, Settings, TpmState
+from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Settings, TpmState
 from pefstack.hw.tpm.structures import UINT32, Reader, put_uint32
 
 _HEADER: Final = Struct(">HII")
@@ -73,6 +74,8 @@ class Tpm:
         if state.powered:
             state.clock_at_power_on = self._inner.clock_value()
             state.powered = state.started = False
+            state.hash_sequence = state.hcrtm = None
+            state.touch()  # Clock
 
     def read_id(self) -> bytes:
         """TPM_DID_VID; without power nobody drives the bus."""
@@ -91,6 +94,39 @@ class Tpm:
             return _execute(self._inner, command, locality)
         except Refusal as refusal:
             return _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE, refusal.rc)
+
+    def hash_start(self) -> None:
+        """_TPM_Hash_Start; the establishment bit is set."""
+        hash_sequence.hash_start(self._inner)
+
+    def hash_data(self, data: bytes) -> None:
+        """_TPM_Hash_Data; nothing happens when no sequence was begun."""
+        hash_sequence.hash_data(self._inner, data)
+
+    def hash_end(self) -> None:
+        """_TPM_Hash_End: PCR 0 before Startup (H-CRTM), PCR 17 after it (DRTM)."""
+        hash_sequence.hash_end(self._inner)
+
+    def established(self) -> bool:
+        """The establishment bit; it outlasts power."""
+        return self._inner.state.established
+
+    def reset_established(self, locality: int) -> bool:
+        """Clear the establishment bit; False, and no change, below locality 3."""
+        return hash_sequence.reset_established(self._inner, locality)
+
+    def save_state(self) -> bytes:
+        """Everything that lasts without power; holds secrets (persistence.py)."""
+        return persistence.save_state(self._inner)
+
+    def restore_state(self, raw: bytes) -> None:
+        """Take over saved state, before power comes first; FormatError on damage."""
+        persistence.restore_state(self._inner, raw)
+
+    def lasting_mark(self) -> tuple[int, int]:
+        """Another value than before as soon as there is something new to save."""
+        inner = self._inner
+        return inner.state.generation, inner.clock_value() // CLOCK_UPDATE
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> Tpm:
         """An independent copy that writes to ``journal`` and has its own entropy.
@@ -117,6 +153,7 @@ def _execute(inner: Internals, raw: bytes, locality: int) -> bytes:
     state = inner.state
     if not state.powered:
         raise Refusal(TpmRc.FAILURE)
+    state.hash_sequence = None  # any command ends it (Part 4, ExecuteCommand)
     if not 0 <= locality < LOCALITY_COUNT:
         raise Refusal(TpmRc.LOCALITY)
     tag, command = _parse_header(raw)

@@ -45,6 +45,26 @@ class FaultyTpm(TpmInterface):
             self._tpm.power_off()
         return self._tpm.execute(command, locality)
 
+    def hash_start(self) -> None:
+        """Begin a hash sequence."""
+        self._tpm.hash_start()
+
+    def hash_data(self, data: bytes) -> None:
+        """More data of it."""
+        self._tpm.hash_data(data)
+
+    def hash_end(self) -> None:
+        """End it."""
+        self._tpm.hash_end()
+
+    def established(self) -> bool:
+        """The establishment bit."""
+        return self._tpm.established()
+
+    def reset_established(self, locality: int) -> bool:
+        """Clear the establishment bit."""
+        return self._tpm.reset_established(locality)
+
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> FaultyTpm:
         """An independent copy that has as long to live."""
         other = FaultyTpm(self._tpm.fork(journal, clock=clock), self._dies_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
@@ -36,6 +36,10 @@ class TpmState:
 
     __slots__ = (
         "clock_at_power_on",
+        "established",
+        "generation",
+        "hash_sequence",
+        "hcrtm",
         "orderly",
         "pcrs",
         "pending_allocation",
@@ -47,6 +51,7 @@ class TpmState:
         "saved_pcrs",
         "started",
         "startup_locality",
+        "was_hcrtm",
         "was_orderly",
     )
 
@@ -64,11 +69,22 @@ class TpmState:
         self.clock_at_power_on = 0
         self.powered_at = 0
         self.safe_from = 0
+        self.generation = 0  # counts the changes of what lasts without power
+        self.established = False
+        self.hash_sequence: dict[int, Any] | None = None  # a running hash a bank
+        self.hcrtm: dict[int, bytes] | None = None  # PCR 0 for the next Startup
+        self.was_hcrtm = False  # at the last Startup
+
+    def touch(self) -> None:
+        """Something that lasts without power has changed (persistence.py)."""
+        self.generation += 1
 
     def change_saved(self) -> None:
         """Something that Shutdown saved has changed: what it saved counts no more."""
-        self.orderly = Orderly.NONE
-        self.saved_pcrs = None
+        if self.orderly is not Orderly.NONE:
+            self.orderly = Orderly.NONE
+            self.saved_pcrs = None
+            self.touch()
 
     def fork(self) -> TpmState:
         """An independent copy; saved PCRs are never changed, so they are shared."""
@@ -76,6 +92,9 @@ class TpmState:
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
         copy.pcrs = self.pcrs.fork()
+        if self.hash_sequence is not None:
+            running = self.hash_sequence.items()
+            copy.hash_sequence = {alg: each.copy() for alg, each in running}
         return copy
 
 

@@ -36,6 +36,7 @@ def pcr_allocate(
             raise Refusal(TpmRc.PCR)
     size_needed = sum(sizes[alg] * mask.bit_count() for alg, mask in allocation.items())
     state.pending_allocation = allocation
+    state.touch()
     inner.journal.add("tpm", "allocate", allocation=_in_words(allocation))
     return 1, PCR_COUNT, size_needed, PCR_COUNT * sum(sizes.values())
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from pefstack.hw.tpm.codes import TpmCc, TpmSu
 from pefstack.hw.tpm.command import Command, Parameter
+from pefstack.hw.tpm.pcr import HCRTM_PCR
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Orderly, TpmState
 from pefstack.hw.tpm.structures import TPM_SU, TPMI_YES_NO, put_tpm2b, put_uint32
@@ -32,6 +33,8 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
         raise Refusal(TpmRc.VALUE + RC_P + RC_1)
     if effect == "resume" and locality != state.startup_locality:
         raise Refusal(TpmRc.LOCALITY)
+    if effect == "resume" and state.was_hcrtm is not (state.hcrtm is not None):
+        raise Refusal(TpmRc.VALUE + RC_P + RC_1)
     _count(state, effect)
     _start_pcrs(state, effect, locality)
     _start_clock(inner)
@@ -43,6 +46,7 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
 
 
 def _count(state: TpmState, effect: str) -> None:
+    state.touch()
     if effect == "reset":
         state.reset_count = state.reset_count + 1 & _MAX_UINT32
         state.restart_count = 0
@@ -58,6 +62,10 @@ def _start_pcrs(state: TpmState, effect: str, locality: int) -> None:
             state.pending_allocation = None
     saved = state.saved_pcrs if effect == "resume" else None
     state.pcrs.start(saved, locality)
+    if saved is None:
+        for alg, value in (state.hcrtm or {}).items():
+            state.pcrs.values[alg][HCRTM_PCR] = value
+    state.was_hcrtm, state.hcrtm = state.hcrtm is not None, None
 
 
 def _start_clock(inner: Internals) -> None:
@@ -82,6 +90,7 @@ def shutdown(inner: Internals, shutdown_type: int) -> tuple[()]:
         state.orderly, state.saved_pcrs = Orderly.STATE, state.pcrs.saved()
     else:
         state.orderly, state.saved_pcrs = Orderly.CLEAR, None
+    state.touch()
     name = TpmSu(shutdown_type).name.lower()
     inner.journal.add("tpm", "shutdown", type=name)
     return ()
