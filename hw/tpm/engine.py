@@ -85,6 +85,11 @@ class Tpm:
         """Granted at once: there is one user at a time."""
         return self._inner.state.powered and 0 <= locality < LOCALITY_COUNT
 
+    @property
+    def powered(self) -> bool:
+        """Whether there is power."""
+        return self._inner.state.powered
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response.
 

@@ -38,6 +38,11 @@ class FaultyTpm(TpmInterface):
         """The TPM's answer."""
         return self._tpm.request_locality(locality)
 
+    @property
+    def powered(self) -> bool:
+        """Whether there is power."""
+        return self._tpm.powered
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The TPM's answer while it lives."""
         self._count += 1
@@ -64,6 +69,14 @@ class FaultyTpm(TpmInterface):
     def reset_established(self, locality: int) -> bool:
         """Clear the establishment bit."""
         return self._tpm.reset_established(locality)
+
+    def save_state(self) -> bytes:
+        """Everything that lasts without power."""
+        return self._tpm.save_state()
+
+    def lasting_mark(self) -> tuple[int, int]:
+        """Another value as soon as there is something new to save."""
+        return self._tpm.lasting_mark()
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> FaultyTpm:
         """An independent copy that has as long to live."""
