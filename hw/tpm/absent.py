@@ -35,6 +35,23 @@ class AbsentTpm(TpmInterface):
         """TPM_RC_FAILURE."""
         return _FAILURE
 
+    def hash_start(self) -> None:
+        """Nothing is there."""
+
+    def hash_data(self, data: bytes) -> None:
+        """Nothing is there."""
+
+    def hash_end(self) -> None:
+        """Nothing is there."""
+
+    def established(self) -> bool:
+        """No bit is there."""
+        return False
+
+    def reset_established(self, locality: int) -> bool:
+        """No bit is there."""
+        return False
+
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> AbsentTpm:
         """Nothing again."""
         return AbsentTpm()

@@ -15,6 +15,7 @@ from pefstack.hw.tpm.codes import (
     HEADER_SIZE,
     LOCALITY_COUNT,
     MAX_COMMAND_SIZE,
+    MAX_LOADED_OBJECTS,
     TpmAlgId,
     TpmCc,
     TpmSt,
@@ -36,6 +37,7 @@ _HEADER: Final = Struct(">HII")
 _TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
 # the register TPM_DID_VID: IBM, device 1, as the emulated TPMs of QEMU say
 _DID_VID: Final = (0x0001_1014).to_bytes(4, "little")
+MAX_TRANSIENT_SLOTS: Final = 256
 _DEFAULT_BANKS: Final = (TpmAlgId.SHA1, TpmAlgId.SHA256, TpmAlgId.SHA384)
 
 
@@ -56,8 +58,9 @@ class Tpm:
         *,
         banks: Iterable[int] = _DEFAULT_BANKS,
         allocated: Iterable[int] = (TpmAlgId.SHA256,),
+        transient_slots: int = MAX_LOADED_OBJECTS,
     ) -> None:
-        settings = _settings(tuple(banks))
+        settings = _settings(tuple(banks), transient_slots)
         state = TpmState(_allocation(settings, frozenset(allocated)))
         self._inner = Internals(settings, state, entropy, clock, journal)
 
@@ -237,11 +240,17 @@ def _read_parameters(reader: Reader, command: Command, arguments: list[Any]) -> 
         raise Refusal(TpmRc.SIZE)
 
 
-def _settings(banks: tuple[int, ...]) -> Settings:
+def _settings(banks: tuple[int, ...], transient_slots: int) -> Settings:
+    if not MAX_LOADED_OBJECTS <= transient_slots <= MAX_TRANSIENT_SLOTS:
+        raise ValueError(f"not 3 to 256 transient slots: {transient_slots}")
     if not banks or len(set(banks)) != len(banks) or not set(banks) <= set(DIGEST_SIZE):
         raise ValueError(f"not a list of different PCR banks: {banks}")
     sizes = {int(alg): DIGEST_SIZE[alg] for alg in sorted(banks)}
-    return Settings(digest_sizes=sizes, command_attributes=COMMAND_ATTRIBUTES)
+    return Settings(
+        digest_sizes=sizes,
+        command_attributes=COMMAND_ATTRIBUTES,
+        transient_slots=transient_slots,
+    )
 
 
 def _allocation(settings: Settings, allocated: frozenset[int]) -> dict[int, int]:

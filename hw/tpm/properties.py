@@ -10,7 +10,6 @@ from pefstack.hw.tpm.codes import (
     MAX_COMMAND_SIZE,
     MAX_DIGEST_BUFFER,
     MAX_DIGEST_SIZE,
-    MAX_LOADED_OBJECTS,
     MAX_LOADED_SESSIONS,
     MAX_NV_BUFFER_SIZE,
     MAX_NV_INDEX_SIZE,
@@ -53,7 +52,7 @@ _FIXED: Final[dict[int, int]] = {
     0x10B: 1,  # FIRMWARE_VERSION_1 and 2
     0x10C: 0,
     0x10D: MAX_DIGEST_BUFFER,  # INPUT_BUFFER
-    0x10E: MAX_LOADED_OBJECTS,  # HR_TRANSIENT_MIN
+    0x10E: 0,  # HR_TRANSIENT_MIN: set for each TPM
     0x10F: 7,  # HR_PERSISTENT_MIN
     0x110: MAX_LOADED_SESSIONS,  # HR_LOADED_MIN
     0x111: MAX_ACTIVE_SESSIONS,
@@ -95,7 +94,7 @@ _VARIABLE: Final[dict[int, int]] = {
     0x204: MAX_LOADED_SESSIONS,  # HR_LOADED_AVAIL
     0x205: 0,  # HR_ACTIVE
     0x206: MAX_ACTIVE_SESSIONS,
-    0x207: MAX_LOADED_OBJECTS,  # HR_TRANSIENT_AVAIL
+    0x207: 0,  # HR_TRANSIENT_AVAIL: the same
     0x208: 0,  # HR_PERSISTENT
     0x209: 64,  # HR_PERSISTENT_AVAIL
     0x20A: 0,  # NV_COUNTERS
@@ -127,6 +126,7 @@ def tpm_properties(inner: Internals) -> dict[int, int]:
     """Every property with its present value, in rising order."""
     settings = inner.settings
     properties = _FIXED | _VARIABLE
+    properties[0x10E] = properties[0x207] = settings.transient_slots
     properties[0x11A] = max(settings.digest_sizes)
     properties[0x129] = properties[0x12A] = len(settings.command_attributes)
     if inner.state.was_orderly:

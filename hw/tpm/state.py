@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm.codes import MAX_LOADED_OBJECTS
 from pefstack.hw.tpm.pcr import Bank, PcrBanks
 
 CLOCK_UPDATE: Final = 4096  # milliseconds between two writes of Clock to NV
@@ -29,6 +30,7 @@ class Settings:
 
     digest_sizes: Mapping[int, int]  # the implemented hashes, each with a PCR bank
     command_attributes: tuple[int, ...]  # TPMA_CC in rising order of the code
+    transient_slots: int = MAX_LOADED_OBJECTS  # objects that can be loaded at a time
 
 
 class TpmState:

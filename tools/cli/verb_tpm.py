@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pefstack.hw.tpm.codes import MAX_LOADED_OBJECTS
+from pefstack.hw.tpm.engine import MAX_TRANSIENT_SLOTS
 from pefstack.tools.cli.app import YES
-from pefstack.tools.tpm_server.server import MAX_PORT, Address, TpmServer
+from pefstack.tools.cli.keeping import address_lines, described, serve
+from pefstack.tools.cli.ports import add_ports, wanted_ports
+from pefstack.tools.tpm_server.server import Address
 from pefstack.tools.tpm_server.start import start_service
 
 LOOPBACK: Final = "127.0.0.1"
@@ -39,6 +42,7 @@ class ServeOptions:
     state: Path | None
     seed: str | None
     startup_clear: bool
+    transient_slots: int
     json: bool
 
 
@@ -48,36 +52,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     nouns = parser.add_subparsers(dest="noun", required=True, metavar="NOUN")
     summary = "a TPM 2.0 for other programs, over TCP"
-    serve = nouns.add_parser("serve", help=summary, description=summary)
-    serve.formatter_class = argparse.RawDescriptionHelpFormatter
-    serve.epilog = _SERVE_EPILOG
-    add_ports(serve)
-    serve.add_argument(
+    noun = nouns.add_parser("serve", help=summary, description=summary)
+    noun.formatter_class = argparse.RawDescriptionHelpFormatter
+    noun.epilog = _SERVE_EPILOG
+    add_ports(noun)
+    noun.add_argument(
         "--host", default=LOOPBACK, help=f"address to listen on, {LOOPBACK} by default"
     )
-    serve.add_argument(
+    noun.add_argument(
         "--state", type=Path, metavar="FILE", help="keep there what lasts"
     )
-    serve.add_argument("--seed", help="all randomness follows from it; else none does")
-    serve.add_argument(
+    noun.add_argument("--seed", help="all randomness follows from it; else none does")
+    noun.add_argument(
         "--startup-clear", action="store_true", help="Startup(CLEAR) is done already"
     )
-    serve.add_argument("--json", action="store_true", help="the ports as one object")
-
-
-def add_ports(parser: argparse.ArgumentParser) -> None:
-    """The options that say which protocols are served, and where."""
-    for name in ("mssim", "swtpm"):
-        text = f"serve {name} on this port, 0 is any; without either option both, any"
-        parser.add_argument(f"--{name}", type=_port, metavar="PORT", help=text)
-
-
-def wanted_ports(options: argparse.Namespace) -> dict[str, int]:
-    """A port for each protocol that was asked for; both, when none was."""
-    asked = {"swtpm": options.swtpm, "mssim": options.mssim}
-    return {
-        name: port for name, port in asked.items() if port is not None
-    } or dict.fromkeys(asked, 0)
+    noun.add_argument(
+        "--transient-slots",
+        type=_slots,
+        default=MAX_LOADED_OBJECTS,
+        metavar="N",
+        help="loaded objects at a time, 3 (default) to 256",
+    )
+    noun.add_argument("--json", action="store_true", help="the ports as one object")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -89,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
             state=options.state,
             seed=options.seed,
             startup_clear=options.startup_clear,
+            transient_slots=options.transient_slots,
             json=options.json,
         )
     )
@@ -96,10 +93,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _serve(options: ServeOptions) -> int:
     service = start_service(
-        options.seed, options.state, startup_clear=options.startup_clear
+        options.seed,
+        options.state,
+        startup_clear=options.startup_clear,
+        transient_slots=options.transient_slots,
     )
-    server = TpmServer(service, options.wanted, options.host)
-    asyncio.run(server.run(lambda addresses: _announce(addresses, options)))
+    serve(
+        service,
+        options.wanted,
+        options.host,
+        lambda addresses: _announce(addresses, options),
+    )
     return YES
 
 
@@ -113,25 +117,8 @@ def _announce(addresses: list[Address], options: ServeOptions) -> None:
         print(line, flush=True)
 
 
-def described(addresses: list[Address]) -> dict[str, dict[str, str | int]]:
-    """For each protocol its host, port and TCTI setting."""
-    return {
-        each.protocol: {"host": each.host, "port": each.port, "tcti": each.tcti}
-        for each in addresses
-    }
-
-
-def address_lines(addresses: list[Address]) -> list[str]:
-    """Where it listens, and the settings to paste, mssim's last."""
-    places = [
-        f"{each.protocol:<6} {each.host} ports {each.port} and {each.port + 1}"
-        for each in addresses
-    ]
-    return [*places, *(f"TPM2TOOLS_TCTI={each.tcti}" for each in addresses)]
-
-
-def _port(text: str) -> int:
+def _slots(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= MAX_PORT:
+    if not MAX_LOADED_OBJECTS <= number <= MAX_TRANSIENT_SLOTS:
         raise ValueError(text)
     return number

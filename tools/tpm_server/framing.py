@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 # MAX_BUFFER of the Microsoft simulator: a longer body ends the connection
 MAX_DATA_SIZE: Final = 1 << 20
+MAX_PORT: Final = 65534  # each protocol has a second port, the next one
 _CODE_SIZE: Final = 4
 
 

@@ -17,7 +17,6 @@ from pefstack.tools.tpm_server.service import TpmService
 from pefstack.tools.tpm_server.swtpm import ControlPort, DataPort
 
 MAX_CONNECTIONS: Final = 128
-MAX_PORT: Final = 65534  # the second port is the next one
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104  (only compared)
 _TRIES: Final = 64  # for two free ports in a row
 
