@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 from pefstack.hw.tpm.absent import AbsentTpm
 from pefstack.hw.tpm.foreign import ForeignTpm
@@ -30,12 +31,18 @@ def serve_machine(machine: Machine, wanted: dict[str, int], *, as_json: bool) ->
         raise UsageError("--keep: the machine has no TPM of its own to serve")
 
     def announce(addresses: list[Address]) -> None:
-        detail = described(addresses)
-        event = {"seq": len(machine.journal) + 1, "source": "machine", "kind": "serve"}
-        lines = [json.dumps(event | {"detail": detail})] if as_json else []
-        print(*(lines or address_lines(addresses)), sep="\n", flush=True)
+        lines = address_lines(addresses)
+        if as_json:
+            lines = [json.dumps(serve_event(machine, addresses))]
+        print(*lines, sep="\n", flush=True)
 
     serve(TpmService(tpm, clock), wanted, "127.0.0.1", announce)
+
+
+def serve_event(machine: Machine, addresses: list[Address]) -> dict[str, Any]:
+    """One more line in the form of an event, after the result."""
+    event = {"seq": len(machine.journal) + 1, "source": "machine", "kind": "serve"}
+    return event | {"detail": described(addresses)}
 
 
 def described(addresses: list[Address]) -> dict[str, dict[str, str | int]]:

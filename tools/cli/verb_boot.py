@@ -15,6 +15,7 @@ from pefstack.firmware.stage import BootFailure
 from pefstack.firmware.status import tpm_is_lost
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Event
+from pefstack.images.errors import FormatError
 from pefstack.tools import boot_report as report
 from pefstack.tools.cli.app import NO_BOOT, YES
 from pefstack.tools.cli.ports import add_ports, wanted_ports
@@ -238,7 +239,7 @@ def _pcrs(machine: Machine) -> dict[int, bytes]:
     """None where the TPM has no SHA-256 bank yet, or does not answer."""
     try:
         return machine.pcrs()
-    except (DeviceError, UsageError):
+    except (DeviceError, FormatError, UsageError):
         return {}
 
 
