@@ -74,9 +74,7 @@ class MssimTpm(TpmInterface):
             wire.send(code.to_bytes(4, "big") + body)
             size = wire.word() if sized else 0
             if size > MAX_RESPONSE_SIZE or (sized and not size):
-                raise DeviceError(
-                    "tpm", 0, f"{wire.place}: response of 0x{size:x} bytes"
-                )
+                raise wire.nonsense(f"a response of 0x{size:x} bytes")
             answer = wire.receive(size)
             if result := wire.word():
                 raise DeviceError("tpm", result, f"mssim refused {code.name}")

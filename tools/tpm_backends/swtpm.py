@@ -53,9 +53,7 @@ class SwtpmTpm(TpmInterface):
             head = wire.receive(HEADER_SIZE)
             size = int.from_bytes(head[2:6], "big")
             if not HEADER_SIZE <= size <= MAX_RESPONSE_SIZE:
-                raise DeviceError(
-                    "tpm", 0, f"{wire.place}: response of 0x{size:x} bytes"
-                )
+                raise wire.nonsense(f"a response of 0x{size:x} bytes")
             return head + wire.receive(size - HEADER_SIZE)
 
     def hash_start(self) -> None:
