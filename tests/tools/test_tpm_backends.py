@@ -340,7 +340,8 @@ def test_a_boot_on_a_device_adds_to_what_is_there() -> None:
     with device(answer) as path:
         machine = Machine("p10", tpm=f"dev:{path}").run()
         assert isinstance(machine.board.tpm, ForeignTpm)
-        assert isinstance(device_tpm := machine.board.tpm._tpm, DeviceTpm)
+        device_tpm = machine.board.tpm._tpm
+        assert isinstance(device_tpm, DeviceTpm)
         device_tpm.close()
     assert {*codes} == {0x182}
     assert machine.journal[0].detail["tpm"] == "foreign-running"
