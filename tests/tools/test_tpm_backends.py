@@ -292,7 +292,7 @@ def test_one_write_and_one_read() -> None:
 
 
 def test_what_a_device_cannot_do() -> None:
-    with device(lambda _: b"") as path:
+    with device(lambda _: b"x") as path:
         tpm = DeviceTpm(path)
         lines: list[tuple[str, Callable[[], object]]] = [
             ("PCRs are as they are", tpm.power_on),
