@@ -13,8 +13,8 @@ from pefstack.hw.chip import SECURITY_SWITCH, SWITCH_TDP
 from pefstack.hw.processor import Role
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
-from pefstack.hw.tpm.interface import ID_SIZE
 from pefstack.hw.tpm.foreign import ForeignTpm
+from pefstack.hw.tpm.interface import ID_SIZE
 from pefstack.images.errors import FormatError
 
 WANTED: Final[dict[int, tuple[int, ...]]] = {

@@ -7,10 +7,10 @@ from typing import Final
 from pefstack.hw.entropy import Clock
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 
 
-class ForeignTpm(TpmInterface):
+class ForeignTpm(WiredTpm):
     """Passes everything on and notes nothing.
 
     ``always_on``: nobody here switches its power, so it was started before the board
@@ -19,7 +19,7 @@ class ForeignTpm(TpmInterface):
 
     __slots__ = ("_tpm", "always_on")
 
-    def __init__(self, tpm: TpmInterface, *, always_on: bool = False) -> None:
+    def __init__(self, tpm: WiredTpm, *, always_on: bool = False) -> None:
         self._tpm: Final = tpm
         self.always_on: Final = always_on
 

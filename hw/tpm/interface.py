@@ -33,6 +33,10 @@ class TpmInterface(Protocol):
         """Answer one command; whatever the bytes, the answer is a response."""
         ...
 
+
+class WiredTpm(TpmInterface, Protocol):
+    """A TPM with the lines beside its commands: hash sequence and establishment bit."""
+
     def hash_start(self) -> None:
         """_TPM_Hash_Start; the establishment bit is set."""
         ...

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from pefstack.hw.tpm.codes import MAX_RESPONSE_SIZE
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 from pefstack.tools.tpm_backends.wire import UNKNOWN_ID, BackendError, lost
 
 
-class DeviceTpm(TpmInterface):
+class DeviceTpm(WiredTpm):
     """One write of a command, one read of its response, at locality 0.
 
     The kernel has its power, its localities and its hash sequence: asking for one of

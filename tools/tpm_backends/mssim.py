@@ -6,12 +6,12 @@ from typing import Final
 
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.tpm.codes import LOCALITY_COUNT, MAX_RESPONSE_SIZE
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 from pefstack.tools.tpm_backends.wire import UNKNOWN_ID, BackendError, Wire
 from pefstack.tools.tpm_server.mssim import Code
 
 
-class MssimTpm(TpmInterface):
+class MssimTpm(WiredTpm):
     """Each request on a connection of its own, so that others come in between."""
 
     def __init__(self, host: str, port: int) -> None:

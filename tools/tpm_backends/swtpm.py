@@ -6,12 +6,12 @@ from typing import Final
 
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.tpm.codes import HEADER_SIZE, LOCALITY_COUNT, MAX_RESPONSE_SIZE
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 from pefstack.tools.tpm_backends.wire import UNKNOWN_ID, Wire
 from pefstack.tools.tpm_server.swtpm import DELETE_VOLATILE, Code, Result
 
 
-class SwtpmTpm(TpmInterface):
+class SwtpmTpm(WiredTpm):
     """Each request on a connection of its own, so that others come in between."""
 
     def __init__(self, host: str, port: int) -> None:
