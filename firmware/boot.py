@@ -42,7 +42,7 @@ CODE: Final = {
 def power_on(board: Board) -> Stage:
     """Switch the machine on; the stage that runs first."""
     profile = profile_of(board.spec.measure)
-    backup = board.spec.backup_tpm
+    backup, foreign = board.spec.backup_tpm, _whose_tpm(board)
     board.journal.add(
         "machine",
         "power-on",
@@ -52,9 +52,9 @@ def power_on(board: Board) -> Stage:
         smd=int(board.chip.smd),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
-        banks=",".join(board.spec.tpm.allocated),
+        banks="" if foreign else ",".join(board.spec.tpm.allocated),
         backup_banks=",".join(backup.allocated) if backup else "",
-        **_whose_tpm(board),
+        **foreign,
     )
     board.power_on()
     return FIRST

@@ -19,7 +19,6 @@ from pefstack.firmware.invariants_tpm import (
 from pefstack.hw.journal import Event
 
 _FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
-
 Invariant = Callable[[Sequence[Event]], Event | None]
 
 # code that is handed over to -> subject under which it must have been measured
@@ -197,13 +196,6 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     return None
 
 
-def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
-    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
-    if _setting(events, "tpm", "model") not in _FOREIGN:
-        return None
-    return next((event for event in events if event.source == "tpm"), None)
-
-
 def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
     """HDAT says whether security is on; without a good TPM no machine is trusted."""
     secure = int(not _security_off(events))
@@ -232,6 +224,13 @@ def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
+    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
+    if _setting(events, "tpm", "model") not in _FOREIGN:
+        return None
+    return next((event for event in events if event.source == "tpm"), None)
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -243,11 +242,11 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
-    foreign_tpm_is_no_witness,
     hand_over_tells_the_truth,
     opal_follows_the_hand_over,
     secondary_chips_never_extend,
     chips_agree_or_tpm_is_poisoned,
+    foreign_tpm_is_no_witness,
 )
 
 

@@ -24,11 +24,8 @@ def extends_are_announced(events: Sequence[Event]) -> Event | None:
     """A TPM extends what a stage announced just before, and everything announced.
 
     One announcement may be for several banks: each that the TPM had allocated at
-    power-on gets its own extend, others none. Poisoning announces PCR 0 to 7. What a
-    foreign TPM did with it, no journal knows.
+    power-on gets its own extend, others none. Poisoning announces PCR 0 to 7.
     """
-    if _is_foreign(events):
-        return None
     announced, groups = None, list[Group]()
     allocated, policy = _allocated(events), _policy_pcrs(events)
     for event in _booting(events):
@@ -41,12 +38,6 @@ def extends_are_announced(events: Sequence[Event]) -> Event | None:
             return announced
         announced, groups = event, [*_announced(event, allocated, policy)]
     return announced if groups else None
-
-
-def _is_foreign(events: Sequence[Event]) -> bool:
-    """Whether the machine is on a TPM that writes no journal."""
-    on = (event.detail for event in events if event.kind == "power-on")
-    return any(str(detail.get("tpm", "")).startswith("foreign") for detail in on)
 
 
 def secondary_chips_never_extend(events: Sequence[Event]) -> Event | None:

@@ -30,28 +30,23 @@ def start_tpm(board: Board, stage: str) -> None:
     """Find the TPM, take its locality 0, Startup(CLEAR); the SBE sees to its banks.
 
     A secondary chip has none: it deconfigures it. The alternate master poisons its
-    own, so that it never has the values of a boot.
+    own, so that it never has the values of a boot. A TPM that was on before the board
+    was started by others, and keeps its allocation.
     """
     if board.role is Role.SECONDARY:
         board.chip.put_scom(SECURITY_SWITCH, SWITCH_TDP)
         return
-    if not _found(board, stage):
+    if not _found(board, stage) or _is_running(board):
         return
-    if not _runs_already(board):
-        _start_up(board, stage)
+    started = tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0))
+    if started is not None and profile_of(board.spec.measure).table.sbe_measures:
+        _see_to_banks(board, stage)
     if board.role is Role.ALTERNATE and not tpm_is_lost(board):
         poison(board, stage)
 
 
-def _runs_already(board: Board) -> bool:
-    """A TPM that was on before the board: others started it, it keeps its banks."""
+def _is_running(board: Board) -> bool:
     return isinstance(board.tpm, ForeignTpm) and board.tpm.always_on
-
-
-def _start_up(board: Board, stage: str) -> None:
-    started = tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0))
-    if started is not None and profile_of(board.spec.measure).table.sbe_measures:
-        _see_to_banks(board, stage)
 
 
 def _found(board: Board, stage: str) -> bool:

@@ -6,13 +6,13 @@ from typing import Final
 
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.interface import ID_SIZE, BoardTpmInterface
+from pefstack.hw.tpm.interface import ID_SIZE, WiredTpm
 
 FLOATING: Final = b"\xff" * ID_SIZE  # a bus that nobody drives
 _FAILURE: Final = bytes.fromhex("80010000000a00000101")  # TPM_RC_FAILURE
 
 
-class AbsentTpm(BoardTpmInterface):
+class AbsentTpm(WiredTpm):
     """Reads ones, grants nothing, answers every command with TPM_RC_FAILURE."""
 
     __slots__ = ()
@@ -45,11 +45,11 @@ class AbsentTpm(BoardTpmInterface):
         """Nothing is there."""
 
     def established(self) -> bool:
-        """Nothing was measured by it."""
+        """No bit is there."""
         return False
 
     def reset_established(self, locality: int) -> bool:
-        """Never granted."""
+        """No bit is there."""
         return False
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> AbsentTpm:

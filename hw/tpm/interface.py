@@ -18,9 +18,24 @@ class TpmInterface(Protocol):
         """Take power away; what was not saved by Shutdown is lost."""
         ...
 
+    def read_id(self) -> bytes:
+        """TPM_DID_VID: vendor and device id, 2 bytes each, little-endian.
+
+        All ones when nobody drives the bus.
+        """
+        ...
+
+    def request_locality(self, locality: int) -> bool:
+        """Ask for a locality in TPM_ACCESS, as before a command; whether it is ours."""
+        ...
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response."""
         ...
+
+
+class WiredTpm(TpmInterface, Protocol):
+    """A TPM with the lines beside its commands: hash sequence and establishment bit."""
 
     def hash_start(self) -> None:
         """_TPM_Hash_Start; the establishment bit is set."""
@@ -40,19 +55,4 @@ class TpmInterface(Protocol):
 
     def reset_established(self, locality: int) -> bool:
         """Clear the establishment bit; False, and no change, below locality 3."""
-        ...
-
-
-class BoardTpmInterface(TpmInterface, Protocol):
-    """A TPM on a board's bus: two of its registers are read before any command."""
-
-    def read_id(self) -> bytes:
-        """TPM_DID_VID: vendor and device id, 2 bytes each, little-endian.
-
-        All ones when nobody drives the bus.
-        """
-        ...
-
-    def request_locality(self, locality: int) -> bool:
-        """Ask for a locality in TPM_ACCESS, as before a command; whether it is ours."""
         ...

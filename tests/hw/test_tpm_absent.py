@@ -10,7 +10,7 @@ from pefstack.hw.tpm import client
 from pefstack.hw.tpm.absent import AbsentTpm
 from pefstack.hw.tpm.client import TpmError
 from pefstack.hw.tpm.faulty import FaultyTpm
-from pefstack.hw.tpm.interface import BoardTpmInterface
+from pefstack.hw.tpm.interface import TpmInterface
 from tpm_kit import off_tpm
 
 
@@ -29,7 +29,7 @@ def test_no_tpm_answers_nothing() -> None:
 @pytest.mark.parametrize("dies_at", [0, 9])
 def test_a_tpm_says_who_it_is_and_grants_localities(dies_at: int) -> None:
     inner, journal, _ = off_tpm()
-    tpm: BoardTpmInterface = FaultyTpm(inner, dies_at) if dies_at else inner
+    tpm: TpmInterface = FaultyTpm(inner, dies_at) if dies_at else inner
     assert tpm.read_id() == b"\xff" * 4
     assert not tpm.request_locality(0)
     tpm.power_on()

@@ -14,8 +14,8 @@ from pefstack.firmware import hand_over
 from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH
 from pefstack.hw.processor import Processor, Role
 from pefstack.hw.tpm import client
-from pefstack.hw.tpm.passing import PassingBoardTpm
 from pefstack.images.event_log import EventLog
+from tpm_kit import PassingTpm
 
 CHIPS: Final = ("machine.secondary-chips=[{}, {}]", 'machine.backup-tpm={seed="two"}')
 VECTORS: Final = Path(__file__).parent.parent / "vectors" / "tpm"
@@ -84,7 +84,7 @@ def test_the_bytes_that_the_alternate_sbe_sends(
     machine = machine_with()
     sent: list[str] = []
 
-    class Recorder(PassingBoardTpm):
+    class Recorder(PassingTpm):
         """Notes what is sent and passes it on."""
 
         def execute(self, command: bytes, locality: int = 0) -> bytes:

@@ -17,9 +17,9 @@ import pytest
 from pefstack import BootFailure, Machine, Refusal
 from pefstack.firmware import sbe_immutable
 from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH
-from pefstack.hw.tpm.passing import PassingBoardTpm
 from pefstack.images.event_log import EventLog
 from system.test_checklist import flip_section, seal_policy
+from tpm_kit import PassingTpm
 
 VECTORS: Final = Path(__file__).parent.parent / "vectors"
 REFERENCE: Final = json.loads(
@@ -120,7 +120,7 @@ def test_power10_tpm_bytes_of_the_sbe(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = power10('machine.tpm.allocated=["sha1", "sha256"]')
     sent: list[str] = []
 
-    class Recorder(PassingBoardTpm):
+    class Recorder(PassingTpm):
         """Notes what is sent and passes it on."""
 
         def execute(self, command: bytes, locality: int = 0) -> bytes:

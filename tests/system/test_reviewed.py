@@ -8,11 +8,11 @@ import pytest
 
 from pefstack import BootFailure, Machine, Refusal, UsageError
 from pefstack.hw.chip import SCRATCH_11
-from pefstack.hw.tpm.passing import PassingBoardTpm
 from pefstack.images.container import HEADER_SIZE
 from pefstack.images.errors import FormatError
 from pefstack.images.event_log import EventLog
 from pefstack.images.ffs_find import find_table
+from tpm_kit import PassingTpm
 
 HBBL_PARTITION = [
     "image.flash.partition.HBBL.base=0xe0000",
@@ -72,7 +72,7 @@ def test_a_tpm_that_answers_nonsense_is_one_that_refuses(
     settings = [f"machine.measure.profile={profile}", "machine.tpm.required=false"]
     machine = Machine("small", settings=settings)
 
-    class Liar(PassingBoardTpm):
+    class Liar(PassingTpm):
         """Answers every command after the third with nonsense."""
 
         count = 0

@@ -14,10 +14,10 @@ from pefstack import BootFailure, Machine, Refusal, UsageError
 from pefstack.firmware import hand_over
 from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH
 from pefstack.hw.processor import Role
-from pefstack.hw.tpm.passing import PassingBoardTpm
 from pefstack.images.event_log import EventLog
 from pefstack.images.event_log_replay import replay
 from system.power7a import padded_to_8, section_place, xip_section
+from tpm_kit import PassingTpm
 
 P10: Final = "machine.measure.profile=p10"
 TWO: Final = "machine.secondary-chips=[{}, {}]"
@@ -241,7 +241,7 @@ def test_random_bytes_that_are_none_lose_the_tpm(
 ) -> None:
     machine = mismatched("code")
 
-    class Unrandom(PassingBoardTpm):
+    class Unrandom(PassingTpm):
         """Gives other than 32 bytes."""
 
         def execute(self, command: bytes, locality: int = 0) -> bytes:

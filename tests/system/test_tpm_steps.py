@@ -11,9 +11,9 @@ import pytest
 
 from pefstack import BootFailure, Machine, Refusal, UsageError
 from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH
-from pefstack.hw.tpm.passing import PassingBoardTpm
 from pefstack.hw.tpm_step import TpmStep
 from pefstack.images.event_log import EventLog
+from tpm_kit import PassingTpm
 
 P10: Final = "machine.measure.profile=p10"
 WANTING: Final = "machine.tpm.required=false"
@@ -139,7 +139,7 @@ def test_a_bus_without_a_vendor_has_no_tpm(
 ) -> None:
     machine = power10(WANTING)
 
-    class Unknown(PassingBoardTpm):
+    class Unknown(PassingTpm):
         """Answers, but says nobody's name."""
 
         def read_id(self) -> bytes:
@@ -155,7 +155,7 @@ def test_a_locality_that_is_not_granted_is_step_2(
     asked: list[int] = []
     machine = power10(WANTING)
 
-    class Taken(PassingBoardTpm):
+    class Taken(PassingTpm):
         """Somebody else has the locality."""
 
         def request_locality(self, locality: int) -> bool:
