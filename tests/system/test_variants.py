@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -19,6 +20,7 @@ from pefstack.firmware.boot import STAGES
 from pefstack.firmware.invariants import broken_invariants
 from pefstack.hw.seeprom import Seeprom
 from pefstack.tools.log_check import log_differences
+from pefstack.tools.machine_file import BUILT_IN
 
 COUNT: Final = int(os.environ.get("PEFSTACK_VARIANTS", "300"))
 PARTITIONS: Final = ("HBB", "HBI", "PAYLOAD")
@@ -48,6 +50,19 @@ STEPS: Final = {
     **dict.fromkeys(("secondary-verification", "secondary-state"), "hostboot_ext"),
 }
 POWER9_STEPS: Final = ("read-id", "locality", "startup")
+_FLAGGED: Final = "image.seeprom.base.container.hw-flags=0x80080000"
+_ASKED: Final = "machine.chip.scratch-3=0x02000000"
+_VALID: Final = "machine.chip.scratch-8=0x20000000"
+OVERRIDES: Final = {
+    "": (),
+    "flag alone": (_FLAGGED,),
+    "not valid": (_FLAGGED, _ASKED),
+    "not flagged": (_ASKED, _VALID),
+    "not asked": (_FLAGGED, _VALID),
+    "asked": (_FLAGGED, _ASKED, _VALID),
+}
+UPDATES: Final = ("", "image", "lock-in", "keys")
+IMPRINT: Final = f'{{ file = "{BUILT_IN}/keys/imprint" }}'
 HBI_OFFSET: Final = 0x2000  # inside every payload, behind the header
 
 
@@ -84,6 +99,10 @@ class Variant:
         """The jumper of the last chip."""
         return self.smd is not (self.chips == "jumper")
 
+    override: str
+    update: str
+    again: str
+
     def settings(self) -> list[str]:
         """As on the command line."""
         banks = '["sha1", "sha256"]' if self.profile == "p9" else '["sha256"]'
@@ -114,7 +133,27 @@ class Variant:
         for name in ("base", "hbbl"):
             place = f"image.seeprom.{name}.container"
             chosen.append(f"{place}.security-version={self.version}")
-        return chosen
+        return [*chosen, *OVERRIDES[self.override], *self._update()]
+
+    def _update(self) -> list[str]:
+        """An SBE image with this version; for new keys by them, and SBKT beside it."""
+        version = f"security-version = {self.version}"
+        keys = '{ seed = "new" }' if self.update == "keys" else IMPRINT
+        sbe = f"sbe-image = {{ keys = {keys}, {version} }}"
+        place = "base = 0x7c000, size = 0xc000, ecc = true"
+        signed = f"container = {{ {version} }}"
+        chosen = [
+            f"image.flash.partition.SBE={{ {place}, {sbe}, {signed} }}",
+            f"machine.update.lock-in={str(self.update == 'lock-in').lower()}",
+        ]
+        if self.update == "keys":
+            nested = f"nested = {{ keys = {keys}, {version} }}"
+            container = f"container = {{ hw-flags = 0x80000001, {version}, {nested} }}"
+            place = "base = 0x78000, size = 0x4000, ecc = true"
+            content = "content = { fill = 0x40 }"
+            text = f"{{ {place}, {content}, {container} }}"
+            chosen.append(f"image.flash.partition.SBKT={text}")
+        return chosen if self.update else []
 
 
 def drawn(number: int) -> Variant:
@@ -141,6 +180,9 @@ def drawn(number: int) -> Variant:
         backup=dice.random() < 0.3,
         fails_at=dice.choice(("",) * 2 * len(STEPS) + (*STEPS,)),
         required=dice.random() < 0.5,
+        override=dice.choice(("", "", "", "asked", "asked", *OVERRIDES)),
+        update=dice.choice(("", "", "", "", *UPDATES)) if table != "SBE" else "",
+        again=dice.choice(("", "", "", "", "cold", "memory")),
     )
 
 
@@ -203,7 +245,7 @@ def _flip_in_section(seeprom: Seeprom, number: int, seed: int) -> None:
 def judgement(variant: Variant) -> str | None:
     """The stage that must refuse, or None for a boot to the end. Rules, no code."""
     ends = []
-    secure = not variant.smd
+    secure = is_secure(variant)
     if variant.fault == "two-bits" and variant.place != "PAYLOAD":
         ends.append(READER[variant.place])  # ECC does not ask the jumper
     if secure:
@@ -213,16 +255,34 @@ def judgement(variant: Variant) -> str | None:
     return min(ends, key=STAGES.index) if ends else None
 
 
+def is_secure(variant: Variant) -> bool:
+    """The jumper, and the override where SBE_FW is good and somebody decides."""
+    good = not is_old(variant) and (variant.fault, variant.place) != ("section", "base")
+    asked = variant.override == "asked" and variant.profile != "p9"
+    return not variant.smd and not (asked and good)
+
+
+def is_old(variant: Variant) -> bool:
+    return variant.version < variant.minimum
+
+
+def changes_keys(variant: Variant) -> bool:
+    """Where the boot gets as far as SBKT: who signed it, and its version."""
+    ours = not variant.flash_keys and not is_old(variant)
+    return variant.update == "keys" and ours
+
+
 def _flash_refusals(variant: Variant) -> list[str]:
     if variant.policy == "record-only":
         return []
     ends = []
-    old = variant.version < variant.minimum
-    if variant.flash_keys or old:
+    if variant.flash_keys or is_old(variant):
         ends.append("hostboot_loader")
     changed = variant.fault in ("payload", "signature", "label", "magic")
     if variant.place == "PAYLOAD" and variant.fault in ("one-bit", "two-bits"):
         changed = True  # it has no ECC: a flipped bit is a changed payload
+    if variant.place == "PAYLOAD" and changes_keys(variant):
+        changed = False  # nobody reads it any more
     if changed:
         ends.append(READER[variant.place])
     if variant.page >= 0:
@@ -232,7 +292,7 @@ def _flash_refusals(variant: Variant) -> list[str]:
 
 def _seeprom_refusals(variant: Variant) -> list[str]:
     """Nobody verifies the SEEPROM on a POWER9; SBE_FW twice in the patent's profile."""
-    old = variant.version < variant.minimum
+    old = is_old(variant)
     broken = variant.fault == "section"
     if variant.profile == "p9" or not (old or broken):
         return []
@@ -254,7 +314,7 @@ def _chip_refusals(variant: Variant) -> list[str]:
     refuses = not variant.chip_smd or (old and not variant.smd)
     if refuses and variant.policy == "fail-closed":
         return ["hostboot_ext"]
-    reported = not variant.smd and variant.policy != "record-only"
+    reported = is_secure(variant) and variant.policy != "record-only"
     return ["hostboot_ext"] if reported else []
 
 
@@ -273,7 +333,7 @@ def _tpm_refusals(variant: Variant) -> list[str]:
         return []
     if variant.profile == "patent":
         return [STEPS[variant.fails_at]]
-    return ["hostboot_ext"] if variant.required and not variant.smd else []
+    return ["hostboot_ext"] if variant.required and is_secure(variant) else []
 
 
 def poisoned(variant: Variant) -> set[str]:
@@ -296,10 +356,13 @@ def test_every_variant_ends_where_the_rules_say(block: int) -> None:
         except BootFailure as failure:
             refused = failure.stage
         assert refused == judgement(variant), (number, variant)
-        assert broken_invariants(machine.journal) == {}, (number, variant)
+        shut_down = machine.journal[-1].kind == "shutdown"
+        assert shut_down == (changes_keys(variant) and refused is None), number
         if refused is None:
             assert machine.board.poisoned == poisoned(variant), (number, variant)
             check_log(machine, variant)
+        boot_again(machine, variant)
+        assert broken_invariants(machine.journal) == {}, (number, variant)
 
 
 def check_log(machine: Machine, variant: Variant) -> None:
@@ -311,9 +374,25 @@ def check_log(machine: Machine, variant: Variant) -> None:
     assert different == expected, variant
 
 
+def boot_again(machine: Machine, variant: Variant) -> None:
+    """With the power off in between, or with the memory kept and the jumper moved."""
+    before = machine.board.chip.secure
+    if variant.again == "cold":
+        machine.power_cycle()
+    elif variant.again == "memory":
+        machine.board.chip.jumper = not variant.smd
+        machine.memory_preserving_ipl()
+    with suppress(BootFailure):
+        machine.run()
+    if variant.again == "memory":
+        assert machine.board.chip.secure == before, variant
+
+
 def test_the_draw_reaches_both_ends_of_everything() -> None:
     variants = [drawn(number) for number in range(300)]
     assert {each.fault for each in variants} == set(FAULTS)
+    assert {each.override for each in variants} == set(OVERRIDES)
+    assert {each.update for each in variants} == set(UPDATES)
     assert {each.profile for each in variants} == {"patent", "p10", "p9"}
     tables = {name for names in TABLES.values() for name in names}
     assert {each.table for each in variants if each.page >= 0} == tables - {""}
