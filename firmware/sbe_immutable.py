@@ -22,6 +22,7 @@ from pefstack.hw.board import Board
 
 STAGE: Final = "sbe_immutable"
 COLD_BOOT_COMPLETE: Final = 0x04  # in byte 1 of the state: completion stage
+MEMORY_PRESERVING: Final = 0x01
 
 
 def run(board: Board) -> Stage:
@@ -42,7 +43,7 @@ def run(board: Board) -> Stage:
     measure(board, STAGE, "security-state", security)
     measure(board, STAGE, "sbe-state", state)
     if profile_of(board.spec.measure).table.loader_is_signed:
-        verify_sbe_firmware(board, STAGE, image, fixed, secure=not board.chip.smd)
+        verify_sbe_firmware(board, STAGE, image, fixed, secure=board.chip.secure)
     digest = hashlib.sha512(verification_code(image, STAGE)).digest()
     board.chip.put_measurement(4, digest[:32])
     measure(board, STAGE, "sb-verification", digest)
@@ -52,5 +53,7 @@ def run(board: Board) -> Stage:
 def _state(board: Board, minimum_secure_version: int, version: bytes) -> bytes:
     """The 8-byte record of PCR1 (3.3 step 4): primary chip 0, first SEEPROM."""
     locked = board.measurement_seeprom.locked
-    start = (board.chip.smd, COLD_BOOT_COMPLETE, locked, minimum_secure_version)
+    kind = MEMORY_PRESERVING if board.chip.memory_preserving else 0
+    status = COLD_BOOT_COMPLETE | kind
+    start = (board.chip.smd, status, locked, minimum_secure_version)
     return bytes(start) + version

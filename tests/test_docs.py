@@ -484,6 +484,7 @@ TABLES = {
     spec.ContentSpec: "content",
     spec.ContainerSpec: "container",
     FlipSpec: "flip",
+    spec.SbeImageSpec: "sbe-image",
     spec.SectionSpec: "section",
     spec.PartitionSpec: "partition",
     FurtherSpec: "further",
