@@ -19,9 +19,10 @@ from pefstack.firmware.sbe_firmware import verification_code, verify_sbe_firmwar
 from pefstack.firmware.stage import Stage
 from pefstack.firmware.tpm_start import start_tpm
 from pefstack.hw.board import Board
+from pefstack.hw.processor import Role
 
 STAGE: Final = "sbe_immutable"
-COLD_BOOT_COMPLETE: Final = 0x04  # in byte 1 of the state: completion stage
+PRIMARY_CHIP: Final = 0x10  # in byte 1 of the state
 MEMORY_PRESERVING: Final = 0x01
 
 
@@ -51,9 +52,12 @@ def run(board: Board) -> Stage:
 
 
 def _state(board: Board, minimum_secure_version: int, version: bytes) -> bytes:
-    """The 8-byte record of PCR1 (3.3 step 4): primary chip 0, first SEEPROM."""
+    """The 8-byte record of PCR1 (3.3 step 4); the first SEEPROM has no bit.
+
+    Nor has the completion stage, which the published code never sets.
+    """
     locked = board.measurement_seeprom.locked
     kind = MEMORY_PRESERVING if board.chip.memory_preserving else 0
-    status = COLD_BOOT_COMPLETE | kind
-    start = (board.chip.smd, status, locked, minimum_secure_version)
+    chip = PRIMARY_CHIP if board.role is Role.PRIMARY else 0
+    start = (board.chip.smd, chip | kind, locked, minimum_secure_version)
     return bytes(start) + version

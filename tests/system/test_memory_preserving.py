@@ -40,9 +40,9 @@ def test_memory_stays_and_a_power_cycle_takes_it(booted: Machine) -> None:
 def test_the_state_says_so_in_pcr1_alone(booted: Machine) -> None:
     """Byte 1 gets 0x01 beside the completion stage (3.3 step 4)."""
     cold = booted.pcrs()
-    assert measured(booted, "sbe-state")[1] == 0x04
+    assert measured(booted, "sbe-state")[1] == 0x10
     booted.memory_preserving_ipl().run()
-    assert measured(booted, "sbe-state")[1] == 0x05
+    assert measured(booted, "sbe-state")[1] == 0x11
     again = booted.pcrs()
     assert {pcr for pcr in cold if cold[pcr] != again[pcr]} == {1}
 
