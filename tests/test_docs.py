@@ -489,6 +489,7 @@ TABLES = {
     spec.ContentSpec: "content",
     spec.ContainerSpec: "container",
     FlipSpec: "flip",
+    spec.SbeImageSpec: "sbe-image",
     spec.SectionSpec: "section",
     spec.PartitionSpec: "partition",
     FurtherSpec: "further",
