@@ -38,8 +38,8 @@ from tpm_objects import (
     load,
     loaded_at,
     made,
-    rsa,
     refused,
+    rsa,
     send,
     two_b,
 )
@@ -267,7 +267,7 @@ def test_data_with_sensitive_data_origin() -> None:
 
 def test_a_full_tpm_makes_nothing() -> None:
     tpm, _, _ = started()
-    parent = [create_primary(tpm).handle for _ in range(3)][0]
+    parent, *_ = (create_primary(tpm).handle for _ in range(3))
     assert refused(tpm, lambda: create_primary(tpm)) == 0x902
     assert refused(tpm, lambda: create(tpm, parent, rsa())) == 0x902
     assert refused(tpm, lambda: create_loaded(tpm, parent, rsa())) == 0x902

@@ -1,6 +1,7 @@
 """Import, Duplicate, Rewrap, and credentials: secrets on the way between TPMs."""
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -26,9 +27,11 @@ from tpm_objects import (
     cipher,
     create_primary,
     ecc,
+    flush,
     keyed_hash,
     load,
     load_external,
+    loaded_at,
     made,
     name_of,
     policy_session,
@@ -244,15 +247,16 @@ def test_p14_the_storage_key_cannot_be_exported() -> None:
     template = rsa(0x00030432 | USER, policy=DUPLICATE_POLICY)
     key = create_primary(tpm, template, PLATFORM).handle
     params = two_b() + NO_SYM
-    password = lambda: send(tpm, 0x14B, params, key, NULL, area=EMPTY_PASSWORD)  # noqa: E731
-    assert refused(tpm, password) == 0x124
+    by_password = partial(send, tpm, 0x14B, params, key, NULL, area=EMPTY_PASSWORD)
+    assert refused(tpm, by_password) == 0x124
     policy, _ = policy_session(tpm, 0x14B)
     area = session(policy, b"\1" * 16)
     assert refused(tpm, lambda: send(tpm, 0x14B, params, key, NULL, area=area)) == (
         0x182
     )
-    inside = tpm._inner.state.objects.transient[key]
-    prime = inside.sensitive.sensitive  # type: ignore[union-attr]
+    inside = loaded_at(tpm, key)
+    assert inside.sensitive is not None
+    prime = inside.sensitive.sensitive
     context = send(tpm, 0x162, b"", key, auths=0).parameters
     public = send(tpm, 0x173, b"", key, auths=0).parameters
     assert prime not in context + public
@@ -279,10 +283,23 @@ def test_p56_a_password_copies_the_key_to_a_second_machine() -> None:
     _, blob, seed, _ = send(one, 0x14B, params, key, target, area=area).sized(3)
     private = import_(two, away.handle, public, blob, seed).sized(1)[0]
     copy = load(two, away.handle, private, public).handle
-    sealed = made(one, key, keyed_hash(USER), data=b"one for both", parent_auth=b"pw")
-    assert send(one, 0x15E, b"", sealed).sized(1)[0] == b"one for both"
-    sealed = made(two, copy, keyed_hash(USER), data=b"too", parent_auth=b"pw")
-    assert send(two, 0x15E, b"", sealed).sized(1)[0] == b"too"
+    wanted = {n: bytes.fromhex(v) for n, v in VECTORS["import_outer_only"].items()}
+    seed = hidden(one, key, wanted["seed"])  # one sealed object, for both machines
+    for tpm, parent in ((one, key), (two, copy)):
+        flush(tpm, away.handle if tpm is two else home)
+        loaded = imported(tpm, parent, wanted["public"], wanted["duplicate"], seed)
+        area = session(auth=b"iauth")
+        opened = send(tpm, 0x15E, b"", loaded, area=area).sized(1)[0]
+        assert opened == b"imported secret"
+
+
+def imported(tpm: Tpm, parent: int, public: bytes, blob: bytes, seed: bytes) -> int:
+    """Import and Load below a key with the password "pw"."""
+    area = session(auth=b"pw")
+    params = two_b() + two_b(public) + two_b(blob) + two_b(seed) + NO_SYM
+    private = send(tpm, 0x156, params, parent, area=area).sized(1)[0]
+    params = two_b(private) + two_b(public)
+    return send(tpm, 0x157, params, parent, area=area, gives_handle=True).handle
 
 
 def password_policy(tpm: Tpm, handle: int, password: bytes) -> bytes:
@@ -342,8 +359,7 @@ def test_a_credential_is_for_one_key_and_one_name(template: bytes) -> None:
     params = two_b(blob) + two_b(secret)
     answer = send(tpm, 0x147, params, named.handle, key, auths=2)
     assert answer.sized(1)[0] == b"the credential"
-    wrong = lambda: send(tpm, 0x147, params, key, key, auths=2)  # noqa: E731
-    assert refused(tpm, wrong) == 0x1DF
+    assert refused(tpm, lambda: send(tpm, 0x147, params, key, key, auths=2)) == 0x1DF
     bad = two_b(bytes((*blob[:-1], blob[-1] ^ 1))) + two_b(secret)
     assert refused(tpm, lambda: send(tpm, 0x147, bad, named.handle, key, auths=2)) == (
         0x1DF
@@ -352,18 +368,31 @@ def test_a_credential_is_for_one_key_and_one_name(template: bytes) -> None:
     assert send(tpm, 0x147, short, named.handle, key, auths=2).rc == 0x1DA
 
 
-def test_the_credential_of_the_reference_opens() -> None:
-    """Made for a Name, opened with the seed under this TPM's key."""
-    wanted = {n: bytes.fromhex(v[2:] if v[:2] == "0x" else v) for n, v in PARTS.items()}
+def test_a_public_area_alone_activates_nothing() -> None:
+    """The credential of the reference, whose object only its own TPM has."""
+    wanted = VECTORS["credential"]
     tpm, _, _ = started()
     public = bytes.fromhex(vector("formulas.json")["create_primary"]["public"])
-    assert name_of(public) == wanted["name"]
+    assert name_of(public).hex() == wanted["name"]
     key = create_primary(tpm).handle
-    secret = hidden(tpm, key, wanted["seed"], b"IDENTITY\0")
+    secret = hidden(tpm, key, bytes.fromhex(wanted["seed"]), b"IDENTITY\0")
     named = load_external(tpm, public, hierarchy=OWNER).handle
+    params = two_b(bytes.fromhex(wanted["credentialBlob"])) + two_b(secret)
+    assert send(tpm, 0x147, params, named, key, auths=2).rc == 0x12F
+
+
+def test_the_credential_of_the_reference_is_read() -> None:
+    """With an object that is given the reference's Name from inside."""
+    wanted = {n: bytes.fromhex(v) for n, v in PARTS.items()}
+    tpm, _, _ = started()
+    key = create_primary(tpm).handle
+    named = create_primary(tpm).handle
+    slots = tpm._inner.state.objects.transient
+    slots[named] = replace(loaded_at(tpm, named), name=wanted["name"])
+    secret = hidden(tpm, key, wanted["seed"], b"IDENTITY\0")
     params = two_b(wanted["credentialBlob"]) + two_b(secret)
     answer = send(tpm, 0x147, params, named, key, auths=2)
-    assert answer.rc == 0x12F  # a public area alone proves nothing
+    assert answer.sized(1)[0] == wanted["credential"]
 
 
 PARTS = {n: v for n, v in VECTORS["credential"].items() if n != "tampered_rc"}
