@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from pefstack.hw.tpm import saved_contexts
+from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.objects import Sequence
 from tpm_client_kit import POLICY, start
 from tpm_kit import (
@@ -110,11 +111,11 @@ def test_two_contexts_of_one_object_have_nothing_in_common() -> None:
     assert same < len(first) // 20
 
 
-def cycle(tpm: AnyTpm, first: bytes | None, then: bytes) -> None:
+def cycle(tpm: Tpm, first: bytes | None, then: bytes) -> None:
     """Shutdown or none, power off and on, Startup."""
     if first is not None:
         assert rc_of(tpm.execute(first)) == 0
-    power_cycle(tpm)  # type: ignore[arg-type]
+    power_cycle(tpm)
     assert rc_of(tpm.execute(then)) == 0
 
 
