@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
-.PHONY: boot test check sabotage bench lock
+.PHONY: boot test check sabotage bench kernel real lock
 boot: $(BIN)/.ready
 	$(BIN)/python tools/boot.py
 
@@ -21,8 +21,16 @@ check: $(BIN)/.dev
 sabotage: $(BIN)/.dev
 	$(BIN)/python tests/sabotage.py $(ONLY)
 
+kernel:
+	machines/real/fetch-kernel.sh
+
+real: $(BIN)/.ready
+	kernel=$$(machines/real/fetch-kernel.sh) && $(BIN)/pef boot machines/real/p9-real.toml \
+	    --set image.flash.partition.BOOTKERNEL.content.file="$$kernel"
+
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
+	$(BIN)/python benchmarks/tpm.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

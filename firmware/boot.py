@@ -42,6 +42,7 @@ CODE: Final = {
 def power_on(board: Board) -> Stage:
     """Switch the machine on; the stage that runs first."""
     profile = profile_of(board.spec.measure)
+    backup, foreign = board.spec.backup_tpm, _whose_tpm(board)
     board.journal.add(
         "machine",
         "power-on",
@@ -51,9 +52,11 @@ def power_on(board: Board) -> Stage:
         smd=int(board.chip.smd),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
-        **_whose_tpm(board),
+        banks="" if foreign else ",".join(board.spec.tpm.allocated),
+        backup_banks=",".join(backup.allocated) if backup else "",
+        **foreign,
     )
-    board.tpm.power_on()
+    board.power_on()
     return FIRST
 
 

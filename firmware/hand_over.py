@@ -54,17 +54,30 @@ def hand_over(board: Board, stage: str, hw_key_hash: bytes) -> None:
 def tpms_of(board: Board) -> tuple[NodeTpm, ...]:
     """Every TPM of the machine, that of the master chip first.
 
-    One that was given up is present and not functional, and has no log.
+    One that was given up is present and not functional, and has no log; nor has a
+    backup TPM, which no stage measures into.
     """
+    log = read_log(board).ljust(tpmrel.LOG_SIZE, b"\0")
+    primary = _node_tpm(board, 0, log)
+    if board.alternate is None:
+        return (primary,)
+    chip = board.seen_from(board.alternate)
+    return primary, _node_tpm(chip, tpmrel.FLAG_BACKUP, b"")
+
+
+def _node_tpm(board: Board, flags: int, log: bytes) -> NodeTpm:
+    """The TPM of one chip; POWER9 has no flags."""
     lost = tpm_is_lost(board)
     power9 = not profile_of(board.spec.measure).table.sbe_measures
-    primary = NodeTpm(
-        chip_id=0,
+    if board.tpm_name in board.poisoned:
+        flags |= tpmrel.FLAG_POISONED
+    return NodeTpm(
+        chip_id=board.number,
         localities=tpmrel.LOCALITIES_POWER9 if power9 else bytes(4),
         status=tpmrel.STATUS_NOT_FUNCTIONAL if lost else tpmrel.STATUS_FUNCTIONAL,
-        srtm_log=b"" if lost else read_log(board).ljust(tpmrel.LOG_SIZE, b"\0"),
+        flags=0 if power9 else flags,
+        srtm_log=b"" if lost else log,
     )
-    return (primary,)
 
 
 def is_trusted(tpms: tuple[NodeTpm, ...]) -> bool:

@@ -16,15 +16,22 @@ from pefstack.firmware.hand_over import hand_over
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
-from pefstack.firmware.pages import page_in
+from pefstack.firmware.pages import page_in, page_in_hbi
 from pefstack.firmware.partitions import present
 from pefstack.firmware.profiles import Profile, further_value, profile_of
 from pefstack.firmware.root_of_trust import read_settings
+from pefstack.firmware.secondary_chips import (
+    MEASURED,
+    init_backup_tpm,
+    measure_secondary_chips,
+    start_secondary_chips,
+)
 from pefstack.firmware.stage import BootFailure, Refusal, Stage
 from pefstack.firmware.status import StatusByte, get_status
+from pefstack.firmware.tpm_access import require_tpm
 from pefstack.firmware.tpm_start import start_tpm
 from pefstack.hw.board import Board
-from pefstack.hw.chip import SECURITY_SWITCH
+from pefstack.hw.chip import SECURITY_SWITCH, Chip
 from pefstack.images.container import HEADER_SIZE
 from pefstack.images.container_peek import payload_hash_of
 from pefstack.images.rejection import describe_status
@@ -32,12 +39,13 @@ from pefstack.images.sb_settings import SbSettings
 
 STAGE: Final = "hostboot_ext"
 _ADDRESSES: Final = {"PAYLOAD": PAYLOAD_ADDRESS}
+_FIRST_OF_CHIPS: Final = next(iter(MEASURED))
 
 
 def run(board: Board) -> Stage:
     """Hand over to OPAL."""
-    page_in(board, STAGE)
-    _lock_down(board)
+    page_in_hbi(board, STAGE)
+    _bring_up_chips(board)
     profile = profile_of(board.spec.measure)
     log = _log(board, profile)
     fixed = read_settings(board, STAGE)
@@ -48,11 +56,23 @@ def run(board: Board) -> Stage:
             measure(board, STAGE, what, _VALUES[what](board, fixed), log)
         elif what.startswith("further-"):
             measure(board, STAGE, what, further_value(board.spec.measure, what), log)
+        elif what in MEASURED:  # all of them with the first
+            if what == _FIRST_OF_CHIPS:
+                measure_secondary_chips(board, STAGE, log)
         elif what.upper() in there or what == "payload":
             name = what.upper()
-            bring_in(board, STAGE, name, fixed, log, _ADDRESSES.get(name))
+            address = _ADDRESSES.get(name)
+            page_in(board, STAGE, bring_in(board, STAGE, name, fixed, log, address))
     hand_over(board, STAGE, fixed.hw_key_hash)
     return opal.run
+
+
+def _bring_up_chips(board: Board) -> None:
+    """The other chips' SBEs, what all of them report, and the TPMs."""
+    start_secondary_chips(board, STAGE)
+    _lock_down(board)
+    require_tpm(board, STAGE)
+    init_backup_tpm(board, STAGE)
 
 
 def _log(board: Board, profile: Profile) -> LogWriter:
@@ -94,11 +114,18 @@ def _lock_down(board: Board) -> None:
     """
     if not board.chip.secure or board.spec.verify.policy == "record-only":
         return
+    _check_report(board.chip, "")
+    for processor in board.secondaries:
+        _check_report(processor.chip, f"chip {processor.number}: ")
+
+
+def _check_report(chip: Chip, whose: str) -> None:
     for byte in (StatusByte.HBBL, StatusByte.SBE_FW):
-        if status := get_status(board, byte):
+        if status := get_status(chip, byte):
+            found = f"{byte.name}: {describe_status(status)}"
             raise BootFailure(
                 STAGE,
                 Refusal.SBE_REPORTED,
-                f"scratch register 11 reports {byte.name}: {describe_status(status)}",
+                f"{whose}scratch register 11 reports {found}",
                 "put back the SEEPROM of this machine; the SBE ran what it rejected",
             )

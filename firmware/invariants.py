@@ -7,14 +7,18 @@ does not get to say what is right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
 from typing import Final
 
+from pefstack.firmware.invariants_tpm import (
+    chips_agree_or_tpm_is_poisoned,
+    extends_are_announced,
+    loses_tpm,
+    poisons_tpm,
+    secondary_chips_never_extend,
+)
 from pefstack.hw.journal import Event
 
 _FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
-_ANSWERS: Final = ("boot-failure", "tpm-lost")  # what follows a measure
-
 Invariant = Callable[[Sequence[Event]], Event | None]
 
 # code that is handed over to -> subject under which it must have been measured
@@ -75,7 +79,7 @@ def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
     for event in events:
         if event.kind == "measure":
             measured.add(event.detail["what"])
-        if event.kind == "tpm-lost":
+        if loses_tpm(event):
             return None
         if event.kind == "hand-over":
             code = str(event.detail["code"])
@@ -157,34 +161,13 @@ def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
 def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
     """A boot that ends well made all extends of the policy, the PEF record included."""
     needed = set(_POLICY_ORDER[_setting(events, "profile", "patent")])
-    if any(_of(events, "tpm-lost")):
+    if any(loses_tpm(event) or poisons_tpm(event) for event in events):
         return None
     done = {(e.source, e.detail["what"]) for e in _policy_measures(events)}
     for event in _of(events, "boot-complete"):
         if not needed <= done:
             return event
     return None
-
-
-def extends_are_announced(events: Sequence[Event]) -> Event | None:
-    """The TPM extends what a stage announced just before, and everything announced.
-
-    One announcement may be for several banks: each gets its own extend. What a foreign
-    TPM did with it, no journal knows.
-    """
-    if _setting(events, "tpm", "model") in _FOREIGN:
-        return None
-    open_banks: dict[str, Event] = {}
-    for event in _booting(events):
-        if event.kind == "extend":
-            announced = open_banks.pop(_bank_key(event), None)
-            if announced is None or not _same(announced, event):
-                return event
-            continue
-        if open_banks and event.kind not in _ANSWERS:
-            return next(iter(open_banks.values()))
-        open_banks = _announced_banks(event) if event.kind == "measure" else {}
-    return next(iter(open_banks.values()), None)
 
 
 def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
@@ -204,28 +187,21 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
     """The TPM is started once, before the first extend, unless it was given up."""
     started = 0
     for event in events:
-        if event.kind == "tpm-lost":
+        if loses_tpm(event):
             return None
         if event.source == "tpm" and event.kind == "startup":
             started += 1
-        if started != 1 and event.kind == "extend":
+        if started != 1 and event.source == "tpm" and event.kind == "extend":
             return event
     return None
 
 
-def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
-    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
-    if _setting(events, "tpm", "model") not in _FOREIGN:
-        return None
-    return next((event for event in events if event.source == "tpm"), None)
-
-
 def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
-    """HDAT says whether security is on; a machine without its TPM is not trusted."""
+    """HDAT says whether security is on; without a good TPM no machine is trusted."""
     secure = int(not _security_off(events))
     lost = False
     for event in events:
-        lost = lost or event.kind == "tpm-lost"
+        lost = lost or loses_tpm(event) or poisons_tpm(event)
         if event.kind != "hdat":
             continue
         if event.detail["secure"] != secure or (lost and event.detail["trusted"]):
@@ -248,6 +224,13 @@ def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
+    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
+    if _setting(events, "tpm", "model") not in _FOREIGN:
+        return None
+    return next((event for event in events if event.source == "tpm"), None)
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -259,9 +242,11 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     extends_are_announced,
     records_tell_the_truth,
     tpm_starts_before_it_measures,
-    foreign_tpm_is_no_witness,
     hand_over_tells_the_truth,
     opal_follows_the_hand_over,
+    secondary_chips_never_extend,
+    chips_agree_or_tpm_is_poisoned,
+    foreign_tpm_is_no_witness,
 )
 
 
@@ -274,11 +259,6 @@ def broken_invariants(events: Iterable[Event]) -> dict[str, Event]:
 
 def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
     return (event for event in events if event.kind == kind)
-
-
-def _booting(events: Iterable[Event]) -> Iterator[Event]:
-    """The events of the chain; what an operating system extends later is its own."""
-    return takewhile(lambda event: event.kind != "boot-complete", events)
 
 
 def _setting(events: Iterable[Event], name: str, default: str) -> str:
@@ -298,17 +278,3 @@ def _modes(event: Event) -> tuple[str | int, ...]:
 def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:
     policy = {event.detail["policy_pcr"] for event in _of(events, "power-on")}
     return (e for e in _of(events, "measure") if e.detail["pcr"] in policy)
-
-
-def _bank_key(extend: Event) -> str:
-    bank = extend.detail["bank"]
-    return "digest" if bank == "sha256" else f"digest_{bank}"
-
-
-def _announced_banks(measure: Event) -> dict[str, Event]:
-    return {key: measure for key in measure.detail if key.startswith("digest")}
-
-
-def _same(announced: Event, extend: Event) -> bool:
-    right_digest = announced.detail[_bank_key(extend)] == extend.detail["digest"]
-    return right_digest and announced.detail["pcr"] == extend.detail["pcr"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from pefstack.firmware.partitions import partition, read_container
+from pefstack.firmware.partitions import Partition, partition, read_container
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
@@ -19,14 +19,19 @@ from pefstack.images.sb_settings import SbSettings
 class Loaded:
     """A container from flash: its bytes, the hash that is measured, its verdict.
 
-    ``room`` is what its partition holds, in bytes of data.
+    ``place`` is the partition that it lies in.
     ``verified`` is None where security is off and the container was rejected.
     """
 
     container: memoryview
-    room: int
+    place: Partition
     payload_digest: bytes
     verified: Verified | None
+
+    @property
+    def room(self) -> int:
+        """What the partition holds, in bytes of data."""
+        return self.place.room
 
 
 def load(
@@ -58,14 +63,14 @@ def load(
     if verified is not None:
         return Loaded(
             container=container,
-            room=place.room,
+            place=place,
             payload_digest=verified.software.payload_hash,
             verified=verified,
         )
     payload = _unverified_payload(stage, name, container)
     return Loaded(
         container=container,
-        room=place.room,
+        place=place,
         payload_digest=hashlib.sha512(payload).digest(),
         verified=None,
     )

@@ -1,38 +1,37 @@
-"""HBI's pages: what lies behind its hash page table, verified on access (1.7)."""
+"""What lies behind a hash page table, verified page by page on access (1.7)."""
 
 from __future__ import annotations
 
-from typing import Final
-
+from pefstack.firmware.load import Loaded
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS
-from pefstack.firmware.partitions import partition, read_data
+from pefstack.firmware.partitions import Partition, partition, read_data
 from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.firmware.verification import enforces, record
 from pefstack.hw.board import Board
+from pefstack.images.codec import Buffer
 from pefstack.images.container import HEADER_SIZE
-from pefstack.images.container_peek import (
-    announced_payload_size,
-    sw_signatures_of,
-    unprotected_size,
-)
+from pefstack.images.container_peek import announced_payload_size, sw_signatures_of
 from pefstack.images.errors import FormatError
 from pefstack.images.hash_page_table import (
     ENTRY_SIZE,
     PageError,
-    check_page,
+    check_pages,
     hbi_salt,
-    page_at,
-    page_count,
 )
 from pefstack.images.rejection import LOG_GOOD
 
-CODE: Final = "HBI pages"
+
+def code_of(name: str) -> str:
+    """Under which name the pages of a partition are verified."""
+    return f"{name} pages"
 
 
 def check_salt(board: Board, stage: str) -> None:
     """The table's first entry ties HBI to the signatures of this HBB (1.3)."""
-    if not _paged_size(board) or not enforces(board, stage, CODE):
+    header = board.memory.read(HBI_ADDRESS - HEADER_SIZE, HEADER_SIZE)
+    size = _paged_size(board, "HBI", header)
+    if not size or not enforces(board, stage, code_of("HBI")):
         return
     found = board.memory.read(HBI_ADDRESS, ENTRY_SIZE)
     hbb = board.memory.read(HBB_ADDRESS - HEADER_SIZE, HEADER_SIZE)
@@ -46,42 +45,54 @@ def check_salt(board: Board, stage: str) -> None:
         )
 
 
-def page_in(board: Board, stage: str) -> None:
+def page_in_hbi(board: Board, stage: str) -> None:
     """Touch every page of HBI: read it from the flash, verify it, put it into memory.
 
-    Nothing is done for an HBI that is protected as a whole. With security off, or where
-    the policy says so, a wrong page is recorded and used.
+    Header and table are those that were verified into memory. Nothing is done for an
+    HBI that is protected as a whole.
     """
-    size = _paged_size(board)
-    if not size:
+    header = board.memory.read(HBI_ADDRESS - HEADER_SIZE, HEADER_SIZE)
+    if not _paged_size(board, "HBI", header):
         return
     place = partition(board, stage, "HBI")
-    protected = announced_payload_size(_header(board)) or 0
-    data = read_data(board, stage, place, HEADER_SIZE + protected, size)
-    protected = min(protected, place.room)  # what was loaded was no longer
-    try:
-        _check(board.memory.read(HBI_ADDRESS, protected), data)
-    except (PageError, FormatError) as wrong:
-        record(board, stage, CODE, 0, str(wrong))
-        if enforces(board, stage, CODE):
-            mend = "write HBI again; a page is not the one that was signed"
-            raise BootFailure(stage, Refusal.PAGE_HASH, str(wrong), mend) from wrong
-    else:
-        record(board, stage, CODE, LOG_GOOD, "good")
+    # what was loaded was no longer than the partition
+    protected = min(announced_payload_size(header) or 0, place.room)
+    table = board.memory.read(HBI_ADDRESS, protected)
+    data = read_pages(board, stage, place, header, table)
     board.memory.write(HBI_ADDRESS + protected, data)
 
 
-def _header(board: Board) -> bytes:
-    return board.memory.read(HBI_ADDRESS - HEADER_SIZE, HEADER_SIZE)
+def page_in(board: Board, stage: str, loaded: Loaded) -> None:
+    """Read every page of a partition that was loaded, if it has any, and verify it."""
+    header = loaded.container[:HEADER_SIZE]
+    if _paged_size(board, loaded.place.name, header):
+        table = loaded.container[HEADER_SIZE:]
+        read_pages(board, stage, loaded.place, header, table)
 
 
-def _paged_size(board: Board) -> int:
-    """Bytes behind HBI's payload; none in a profile that protects HBI as a whole."""
-    if not profile_of(board.spec.measure).table.hbi_has_pages:
-        return 0
-    return unprotected_size(_header(board))
+def read_pages(
+    board: Board, stage: str, place: Partition, header: Buffer, table: Buffer
+) -> memoryview:
+    """The data behind a table, each page compared with its entry.
+
+    With security off, or where the policy says so, a wrong page is recorded and used.
+    """
+    code = code_of(place.name)
+    size = _paged_size(board, place.name, header)
+    start = HEADER_SIZE + (announced_payload_size(header) or 0)
+    data = read_data(board, stage, place, start, size)
+    try:
+        check_pages(table, data)
+    except (PageError, FormatError) as wrong:
+        reason = f"{place.name}: {wrong}"
+        record(board, stage, code, 0, reason)
+        if enforces(board, stage, code):
+            mend = f"write {place.name} again; a page is not the one that was signed"
+            raise BootFailure(stage, Refusal.PAGE_HASH, reason, mend) from wrong
+    else:
+        record(board, stage, code, LOG_GOOD, "good")
+    return data
 
 
-def _check(table: bytes, data: memoryview) -> None:
-    for number in range(page_count(len(data))):
-        check_page(table, number, page_at(data, number))
+def _paged_size(board: Board, name: str, header: Buffer) -> int:
+    return profile_of(board.spec.measure).table.paged_size(name, header)

@@ -14,7 +14,7 @@ from pefstack.images.event_log import (
 
 # what Hostboot brings in beside HBI and PAYLOAD; the four are core code to it
 _CORE: Final = ("HBD", "SBE", "HBBL")
-_OTHER: Final = ("VERSION", "OCC", "MEMD", "HCODE", "WOFDATA", "HBRT")
+_OTHER: Final = ("VERSION", "OCC", "MEMD", "HCODE", "WOFDATA", "HBRT", "OCMBFW")
 OPAL_PARTITIONS: Final = ("VERSION", "IMA_CATALOG", "CAPP", "UVISOR", "BOOTKERNEL")
 
 
@@ -31,6 +31,26 @@ def hostboot_partitions() -> tuple[Row, ...]:
             ("hostboot_ext", f"{what}-fw-key-hash", 1, EV_PLATFORM_CONFIG_FLAGS, keys)
         )
     return tuple(rows)
+
+
+def secondary_chips() -> tuple[Row, ...]:
+    """What a secondary chip's SBE measured; the text gets the chip's number.
+
+    Verification code and SBE firmware as the published SBE extends them, PCR1 after
+    them: the specification gives no order there (project decision).
+    """
+    code, flags = EV_S_CRTM_CONTENTS, EV_PLATFORM_CONFIG_FLAGS
+    rows = (
+        ("secondary-verification", 0, code, b"SBE Secure Boot Validation Code"),
+        ("secondary-firmware", 0, code, b"SBE L1/L2 Boot loaders and Base"),
+        ("secondary-keys", 1, flags, b"HW KEY HASH"),
+        ("secondary-state", 1, flags, b"SBE Security State"),
+        ("secondary-switches", 1, flags, b"Security Switches"),
+    )
+    return tuple(
+        ("hostboot_ext", what, pcr, event_type, text + b" chip 0\0")
+        for what, pcr, event_type, text in rows
+    )
 
 
 def opal_partitions() -> tuple[Row, ...]:

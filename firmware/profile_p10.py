@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from pefstack.firmware.profile_common import hostboot_partitions, opal_partitions
+from pefstack.firmware.profile_common import (
+    hostboot_partitions,
+    opal_partitions,
+    secondary_chips,
+)
 from pefstack.firmware.profile_row import ProfileTable, Row
+from pefstack.images.container import FLAG_HASH_PAGE_TABLE
 from pefstack.images.event_log import (
     EV_COMPACT_HASH,
     EV_PLATFORM_CONFIG_FLAGS,
@@ -52,6 +57,7 @@ _ROWS: Final[tuple[Row, ...]] = (
     ("hostboot_ext", "node-id", 4, _HASH, b"Node id\0"),
     ("hostboot_ext", "node-id", 5, _HASH, b"Node id\0"),
     ("hostboot_ext", "tpm-required", 1, _FLAGS, b"TPM Required\0"),
+    *secondary_chips(),
     *hostboot_partitions(),
     ("hostboot_ext", "payload", 4, _HASH, b"PAYLOAD\0"),
     ("hostboot_ext", "payload-fw-key-hash", 5, _HASH, b"PAYLOAD FW KEY HASH\0"),
@@ -60,23 +66,13 @@ _ROWS: Final[tuple[Row, ...]] = (
     *_separators("opal"),
 )
 
-# what scratch register 11 says in byte 1 when the TPM fails there (3.3)
-_TPM_STEPS: Final = {
-    ("startup", 0): 0x03,
-    ("detect", 0): 0x04,
-    ("allocate", 0): 0x05,
-    ("hw-key-hash", 6): 0x07,
-    ("hw-key-hash", 1): 0x08,
-    ("security-state", 6): 0x09,
-    ("sbe-state", 1): 0x0A,
-    ("sb-verification", 0): 0x0B,
-    ("sb-verification", 6): 0x0C,
-    ("sbe-firmware", 0): 0x0D,
-    ("hbbl", 0): 0x0E,
-    ("sbe-switches", 1): 0x0F,
-    **{("separator", pcr): 0x10 + pcr for pcr in range(8)},
-}
+# HBRT and HBD in some builds only (1.7); the flag says which
+_PAGED: Final = ("HBI", "HBD", "SBE", "MEMD", "HCODE", "WOFDATA", "HBRT", "OCMBFW")
 
 P10: Final = ProfileTable(
-    rows=_ROWS, banks=ONE_BANK, loader_is_signed=False, tpm_steps=_TPM_STEPS
+    rows=_ROWS,
+    banks=ONE_BANK,
+    loader_is_signed=False,
+    paged=_PAGED,
+    page_flag=FLAG_HASH_PAGE_TABLE,
 )

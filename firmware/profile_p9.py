@@ -76,5 +76,6 @@ P9: Final = ProfileTable(
     banks=TWO_BANKS,
     loader_is_signed=False,
     sbe_measures=False,
+    paged=("HBI", "SBE", "MEMD", "HCODE", "WOFDATA"),
     separator_banks={"hostboot_ext": TWO_BANKS[::-1]},
 )

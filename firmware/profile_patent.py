@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from pefstack.firmware.profile_common import hostboot_partitions, opal_partitions
+from pefstack.firmware.profile_common import (
+    hostboot_partitions,
+    opal_partitions,
+    secondary_chips,
+)
 from pefstack.firmware.profile_row import POLICY, SEPARATED, ProfileTable, Row
 from pefstack.images.event_log import (
     EV_COMPACT_HASH,
@@ -50,6 +54,7 @@ _ROWS: Final[tuple[Row, ...]] = (
     ("hostboot_ext", "node-id", 4, _HASH, b"Node id\0"),
     ("hostboot_ext", "node-id", 5, _HASH, b"Node id\0"),
     ("hostboot_ext", "tpm-required", 1, _FLAGS, b"TPM Required\0"),
+    *secondary_chips(),
     *hostboot_partitions(),
     ("hostboot_ext", "policy-separator", POLICY, EV_SEPARATOR, SEPARATOR_EVENT),
     ("hostboot_ext", "payload", 4, _HASH, b"PAYLOAD\0"),
@@ -61,5 +66,5 @@ _ROWS: Final[tuple[Row, ...]] = (
 )
 
 PATENT: Final = ProfileTable(
-    rows=_ROWS, banks=ONE_BANK, loader_is_signed=True, hbi_has_pages=False
+    rows=_ROWS, banks=ONE_BANK, loader_is_signed=True, needs_tpm=True
 )

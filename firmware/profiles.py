@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -30,6 +30,11 @@ class Extend:
     event_type: int
     text: bytes
     banks: tuple[int, ...]
+
+    def of_chip(self, number: int) -> Extend:
+        """The same extend of another chip's value: its text says which."""
+        text = self.text.replace(b"chip 0", b"chip %d" % number)
+        return replace(self, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

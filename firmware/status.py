@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final
 
 from pefstack.hw.board import Board
-from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH, SWITCH_TDP
+from pefstack.hw.chip import SCRATCH_11, SECURITY_SWITCH, SWITCH_TDP, Chip
 
 
 class StatusByte(IntEnum):
@@ -31,9 +31,9 @@ def set_status(board: Board, byte: StatusByte, status: int) -> None:
     board.chip.put_scom(SCRATCH_11, word & ~(0xFF << shift) | status << shift)
 
 
-def get_status(board: Board, byte: StatusByte) -> int:
-    """Read one byte of scratch register 11."""
-    return board.chip.get_scom(SCRATCH_11) >> _WIDTH - 8 * (byte + 1) & 0xFF
+def get_status(chip: Chip, byte: StatusByte) -> int:
+    """Read one byte of a chip's scratch register 11."""
+    return chip.get_scom(SCRATCH_11) >> _WIDTH - 8 * (byte + 1) & 0xFF
 
 
 def lose_tpm(board: Board, stage: str, step: int, reason: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+HW_KEY_HASH_SIZE: Final = 64  # SHA-512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

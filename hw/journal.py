@@ -20,21 +20,29 @@ class Event:
 
 
 class Journal:
-    """An append-only list of events."""
+    """An append-only list of events.
 
-    __slots__ = ("_events",)
+    ``prefix`` stands before the source of everything that is added through this one.
+    """
 
-    def __init__(self, events: list[Event] | None = None) -> None:
+    __slots__ = ("_events", "_prefix")
+
+    def __init__(self, events: list[Event] | None = None, prefix: str = "") -> None:
         self._events: Final[list[Event]] = [] if events is None else events
+        self._prefix: Final = prefix
 
     def add(self, source: str, kind: str, **detail: str | int) -> None:
         """Append one event; ``seq`` counts from 0."""
-        events = self._events
-        events.append(Event(seq=len(events), source=source, kind=kind, detail=detail))
+        events, name = self._events, self._prefix + source
+        events.append(Event(seq=len(events), source=name, kind=kind, detail=detail))
+
+    def named(self, prefix: str) -> Journal:
+        """The same journal for a part of the machine: its sources get this prefix."""
+        return Journal(self._events, self._prefix + prefix)
 
     def fork(self) -> Journal:
         """A journal with the same past and a future of its own."""
-        return Journal(list(self._events))
+        return Journal(list(self._events), self._prefix)
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._events)

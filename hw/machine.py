@@ -7,22 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pefstack.hw.board import Board
-from pefstack.hw.chip import Chip
-from pefstack.hw.entropy import Clock, Entropy
+from pefstack.hw.entropy import Clock
 from pefstack.hw.flash import Content, Flash
-from pefstack.hw.fuses import Fuses
+from pefstack.hw.fuses import HW_KEY_HASH_SIZE, Fuses
 from pefstack.hw.journal import Journal
 from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 from pefstack.hw.memory import Memory
+from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.seeprom import Seeprom
-from pefstack.hw.tpm.codes import BANK_NAME
-from pefstack.hw.tpm.engine import Tpm
-from pefstack.hw.tpm.faulty import FaultyTpm
+from pefstack.hw.tpm_step import step_named
+from pefstack.hw.wiring import ALGORITHM_BY_NAME, wire_chip, wire_secondaries, wire_tpm
 
-ALGORITHM_BY_NAME: Final = {name: algorithm for algorithm, name in BANK_NAME.items()}
 MEMORY_SIZE: Final = 4 << 30
+MAX_SECONDARY_CHIPS: Final = 7  # eight chips a node
 PCR_COUNT: Final = 24
-HW_KEY_HASH_SIZE: Final = 64
 PVR_POWER10: Final = 0x00800200
 MAX_FURTHER_TEXT_SIZE: Final = 1024
 MAX_FURTHER_VALUE_SIZE: Final = 64
@@ -61,23 +59,37 @@ class FusesSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TpmSpec:
-    """The TPM: everything random in it follows from ``seed``.
+class AnyTpmSpec:
+    """A TPM: everything random in it follows from ``seed``.
 
-    ``dies_at`` is a fault: the number of the command, from 1, at which it loses its
-    power for good; 0 is a healthy one.
+    Two faults: ``dies_at`` is the number of the command, from 1, at which it loses its
+    power for good, 0 is a healthy one; ``fails_at`` is the step before which it does,
+    by its name or its code (`TpmStep`).
     """
 
     seed: str = "pefstack"
     banks: tuple[str, ...] = ("sha1", "sha256", "sha384")
     allocated: tuple[str, ...] = ("sha256",)
-    required: bool = True
     dies_at: int = 0
+    fails_at: str = ""
+
+    @property
+    def failing_step(self) -> int:
+        """The code of ``fails_at``; 0 is none."""
+        return step_named(self.fails_at, "fails-at")
 
     def __post_init__(self) -> None:
         check_range("dies-at", self.dies_at, 0xFFFF)
+        step_named(self.fails_at, "fails-at")
         _check_banks("banks", self.banks, tuple(ALGORITHM_BY_NAME))
         _check_banks("allocated", self.allocated, self.banks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmSpec(AnyTpmSpec):
+    """The primary chip's TPM; ``required``: with security on, no boot without it."""
+
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +149,11 @@ class FaultSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """A machine without its images; `to_mapping` and `from_mapping` are inverse."""
+    """A machine without its images; `to_mapping` and `from_mapping` are inverse.
+
+    ``secondary_chips`` are chips 1, 2, …; with a ``backup_tpm`` chip 1 has it and is
+    the alternate master.
+    """
 
     fuses: FusesSpec
     chip: ChipSpec = field(default_factory=ChipSpec)
@@ -145,6 +161,16 @@ class MachineSpec:
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     verify: VerifySpec = field(default_factory=VerifySpec)
     fault: FaultSpec = field(default_factory=FaultSpec)
+    secondary_chips: tuple[SecondaryChipSpec, ...] = ()
+    backup_tpm: AnyTpmSpec | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.secondary_chips) > MAX_SECONDARY_CHIPS:
+            found, most = len(self.secondary_chips), MAX_SECONDARY_CHIPS
+            raise SettingError("secondary-chips", f"found {found}, expected {most}")
+        if self.backup_tpm and not self.secondary_chips:
+            problem = "belongs to chip 1: it needs a chip in machine.secondary-chips"
+            raise SettingError("backup-tpm", problem)
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> MachineSpec:
@@ -158,10 +184,12 @@ class MachineSpec:
     def build(
         self, name: str, flash: Content, seeprom: bytes, measurement_seeprom: bytes
     ) -> Board:
-        """Wire the devices into a board that is switched off."""
+        """Wire the devices into a board that is switched off.
+
+        `SettingError` where a chip's ``flip`` lies outside its SEEPROM.
+        """
         journal = Journal()
         clock = Clock()
-        chip = self.chip
         return Board(
             name=name,
             spec=self,
@@ -172,29 +200,17 @@ class MachineSpec:
                 minimum_secure_version=self.fuses.minimum_secure_version,
                 signing_mode=self.fuses.signing_mode,
             ),
-            chip=Chip(
-                smd=chip.smd,
-                pef_enable=chip.pef_enable,
-                pvr=chip.pvr,
-                node_id=chip.node_id,
-            ),
+            chip=wire_chip(self.chip, self.chip.smd),
             seeprom=Seeprom(seeprom, locked=False),
             measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
             flash=Flash(flash, journal),
             memory=Memory(MEMORY_SIZE),
-            tpm=_tpm(self.tpm, clock, journal),
+            tpm=wire_tpm(self.tpm, "", clock, journal),
+            tpm_fails_at=self.tpm.failing_step,
+            secondaries=wire_secondaries(
+                self, seeprom, measurement_seeprom, clock, journal
+            ),
         )
-
-
-def _tpm(spec: TpmSpec, clock: Clock, journal: Journal) -> Tpm | FaultyTpm:
-    tpm = Tpm(
-        Entropy(spec.seed, "tpm"),
-        clock,
-        journal,
-        banks=tuple(ALGORITHM_BY_NAME[name] for name in spec.banks),
-        allocated=tuple(ALGORITHM_BY_NAME[name] for name in spec.allocated),
-    )
-    return FaultyTpm(tpm, spec.dies_at) if spec.dies_at else tpm
 
 
 def _check_banks(key: str, names: tuple[str, ...], there: tuple[str, ...]) -> None:

@@ -10,7 +10,8 @@ from pefstack.images.p521 import KEY_SIZE
 
 _SW_KEY_COUNT_OFFSET: Final = 450
 _SW_KEYS_HASH_OFFSET: Final = 459
-_PAYLOAD_SIZE_OFFSET: Final = 25  # in the software header
+_FLAGS_OFFSET: Final = 20  # in the software header
+_PAYLOAD_SIZE_OFFSET: Final = 25
 _PAYLOAD_HASH_OFFSET: Final = 33
 
 
@@ -54,6 +55,12 @@ def sw_signatures_of(header: Buffer) -> bytes:
     size = KEY_SIZE * header[_SW_KEY_COUNT_OFFSET]
     at = SW_KEYS_OFFSET + size + PART_SIZE
     return bytes(header[at : at + size])
+
+
+def sw_flags_of(header: Buffer) -> int:
+    """The flags that an untrusted 4096-byte header announces for its software."""
+    at = _software_offset(header) + _FLAGS_OFFSET
+    return int.from_bytes(header[at : at + 4], "big")
 
 
 def unprotected_size(header: Buffer) -> int:

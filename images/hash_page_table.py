@@ -107,6 +107,27 @@ def check_page(table: Buffer, number: int, page: Buffer) -> None:
         raise PageError(number, found.hex(), expected.hex())
 
 
+def check_pages(table: Buffer, data: Buffer) -> None:
+    """Compare every page of the data with the table, from the first on.
+
+    Raises what the first `check_page` that fails does, and the errors of `page_count`.
+    """
+    view, entries = memoryview(data), bytes(table)
+    count, good = page_count(len(view)), 0
+    pages = range(0, len(view) - PAGE_SIZE + 1, PAGE_SIZE)
+    befores = range(0, len(entries) - 2 * ENTRY_SIZE + 1, ENTRY_SIZE)
+    for start, before in zip(pages, befores, strict=False):
+        middle = before + ENTRY_SIZE
+        digest = hashlib.sha512(entries[before:middle])
+        digest.update(view[start : start + PAGE_SIZE])
+        if digest.digest()[:ENTRY_SIZE] != entries[middle : middle + ENTRY_SIZE]:
+            break
+        good += 1
+    # the one that is wrong, a short last one, and those that the table does not have
+    for number in range(good, count):
+        check_page(entries, number, page_at(view, number))
+
+
 def _entry(before: Buffer, page: Buffer) -> bytes:
     """The entry of a page that follows another entry."""
     digest = hashlib.sha512(before)

@@ -1,11 +1,19 @@
-"""Programs of other people that a test needs: their path, or a skipped test."""
+"""Programs and files of other people that a test needs: a path, or a skipped test."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from pefstack.tools.image_cache import cache_folder
+
+# looked up before a session has a cache folder of its own
+KERNEL = cache_folder() / "debian" / "vmlinux"
+SKIBOOT = Path("/usr/share/qemu/skiboot.lid")
 
 
 def need(program: str, package: str) -> str:
@@ -17,8 +25,18 @@ def need(program: str, package: str) -> str:
     places = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     found = shutil.which(program, path=places)
     if found is None:
-        missing = f"needs {program} of the Debian package {package}"
-        if os.environ.get("PEFSTACK_REQUIRE_INTEROP") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        _missing(f"needs {program} of the Debian package {package}")
     return found
+
+
+def need_file(path: Path, source: str) -> Path:
+    """A file that is there; without it as `need`. ``source``: where it comes from."""
+    if not path.is_file():
+        _missing(f"needs {path.name} {source}")
+    return path
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("PEFSTACK_REQUIRE_INTEROP") == "1":
+        pytest.fail(what)
+    pytest.skip(what)

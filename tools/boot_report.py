@@ -42,13 +42,15 @@ def stage_lines(events: Sequence[Event], *, told: bool = True) -> Iterator[str]:
     ``told``: the journal has what the TPM did.
     """
     name = events[0].source
-    yield f"{name:<16} {_summary(events)}"
+    own = [event for event in events if not event.source.startswith("chip")]
+    yield f"{name:<16} {_summary(own)}"
     for event in events:
         if event.kind.startswith("ecc-"):
             yield _ecc(event)
         if event.kind == "tpm-lost":
             yield _tpm_lost(event)
-    yield from _extends(events, told)
+    yield from _chips(events)
+    yield from _extends(own, told)
 
 
 def refusal_lines(event: Event) -> Iterator[str]:
@@ -117,9 +119,38 @@ def _ecc(event: Event) -> str:
     return f"  flash  {event.kind}: {count} words, the first at 0x{offset:x}"
 
 
+def _chips(events: Sequence[Event]) -> Iterator[str]:
+    """What the secondary chips did, how they compare, and what was poisoned."""
+    primary = next((event for event in events if event.kind == "chip"), None)
+    for event in events:
+        if event.kind == "chip-started":
+            yield _started(event, events)
+        if event.kind == "chip" and primary is not None and event is not primary:
+            yield _compared(event, primary)
+        if event.kind == "poison":
+            yield paint(f"  {event.source} poisons {event.detail['tpm']}", "bad")
+
+
+def _started(event: Event, events: Sequence[Event]) -> str:
+    number = event.detail["chip"]
+    own = [each for each in events if each.source.startswith(f"chip{number}.")]
+    return f"  chip {number}  {_summary(own)}" if own else f"  chip {number}  started"
+
+
+def _compared(event: Event, primary: Event) -> str:
+    keys = ("security", "keys", "code")
+    differing = [key for key in keys if event.detail[key] != primary.detail[key]]
+    name = f"  chip {event.detail['chip']}"
+    if not differing:
+        return f"{name}  measured the same as the primary"
+    return paint(f"{name}  differs from the primary: {', '.join(differing)}", "bad")
+
+
 def _tpm_lost(event: Event) -> str:
     detail = event.detail
-    text = f"  TPM given up, step code 0x{detail['step']:02x}: {detail['reason']}"
+    whose, _, chip = event.source.partition(".")
+    name = f"TPM of {whose}" if chip else "TPM"
+    text = f"  {name} given up, step code 0x{detail['step']:02x}: {detail['reason']}"
     return paint(text, "bad")
 
 

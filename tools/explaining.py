@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pefstack.firmware.profile_p10 import P10
 from pefstack.firmware.stage import Refusal
 from pefstack.firmware.status import StatusByte
+from pefstack.firmware.tpm_steps import STEPS
 from pefstack.hw.chip import SCRATCH_11
 from pefstack.hw.tpm.response_codes import describe
+from pefstack.hw.tpm_step import TpmStep
 from pefstack.images.container_verify import ROM_ORDER, SBE_ORDER, Check
 from pefstack.images.rejection import (
     CONTEXT_ROM_VERIFY,
@@ -40,17 +41,18 @@ _OTHER_NAMES: Final = {
     "hw_signatures": Rejection.HW_SIGNATURE,
     "sw_signatures": Rejection.SW_SIGNATURE,
 }
-# steps of the real SBE that no profile here has (boot-chain.md 3.3)
-_OTHER_STEPS: Final = {
-    0x01: "read the TPM's vendor and device id",
-    0x02: "take a locality of the TPM",
-    0x06: "poison the TPM: random values into PCR0 to 7",
-    **dict.fromkeys(range(0x18, 0x1C), "extend a measurement of a secondary chip"),
-}
-_COMMANDS: Final = {
-    "startup": "TPM2_Startup",
-    "detect": "TPM2_GetCapability: which banks are allocated",
-    "allocate": "TPM2_PCR_Allocate: SHA-256 alone",
+# steps that are more, or less, than the extend of one subject
+_STEP_WORDS: Final = {
+    TpmStep.READ_ID: "read the TPM's vendor and device id",
+    TpmStep.LOCALITY: "take a locality of the TPM",
+    TpmStep.STARTUP: "TPM2_Startup",
+    TpmStep.DETECT: "TPM2_GetCapability: which banks are allocated",
+    TpmStep.ALLOCATE: "TPM2_PCR_Allocate: SHA-256 alone",
+    TpmStep.POISON: "poison the TPM: random values into PCR0 to 7",
+    TpmStep.SECONDARY_READ: "read the measurement registers of a secondary chip",
+    TpmStep.SECONDARY_VERIFICATION: "extend of PCR0, secondary chip's sb-verification",
+    TpmStep.SECONDARY_FIRMWARE: "extend of PCR0, secondary chip's sbe-firmware",
+    TpmStep.SECONDARY_STATE: "extend of PCR1, secondary chip's keys, state, switches",
 }
 
 
@@ -160,16 +162,12 @@ def _step(value: int, where: str, kind: str) -> Reading:
 
 
 def _steps() -> dict[int, tuple[str, str]]:
-    """Step code -> subject, and what failed; those of profile p10 and the others."""
-    steps = {
-        code: (what, f"failed: {_COMMANDS.get(what, f'extend of PCR{pcr}, {what}')}")
-        for (what, pcr), code in P10.tpm_steps.items()
-    }
-    others = {
-        code: ("not-modelled", f"failed: {says}; not modelled here")
-        for code, says in _OTHER_STEPS.items()
-    }
-    return steps | others
+    """Step code -> its name, and what failed."""
+    words: dict[int, tuple[str, str]] = {}
+    for (_, what, pcr), step in STEPS.items():
+        says = _STEP_WORDS.get(step, f"extend of PCR{pcr}, {what}")
+        words.setdefault(step, (step.label, f"failed: {says}"))
+    return words
 
 
 def _scratch(value: int, width: int) -> Iterator[Reading]:

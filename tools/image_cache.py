@@ -31,6 +31,7 @@ _BUILDS: Final = (
     "tools/builders/*.py",
     "tools/built.py",
     "firmware/profile*.py",
+    "hw/flip.py",
     "hw/mapping.py",
     "hw/machine.py",
 )

@@ -12,9 +12,10 @@ from pefstack.firmware.log import HOSTBOOT_LOG, read_log
 from pefstack.firmware.stage import Stage, stage_name
 from pefstack.hw.board import Board
 from pefstack.hw.journal import Journal
-from pefstack.hw.machine import ALGORITHM_BY_NAME
+from pefstack.hw.mapping import SettingError
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.foreign import ForeignTpm
+from pefstack.hw.wiring import ALGORITHM_BY_NAME
 from pefstack.images.event_log import end_offset
 from pefstack.images.fdt import Fdt
 from pefstack.tools import image_cache
@@ -45,9 +46,12 @@ class Machine:
         built = image_cache.open_machine(path, load(path, settings))
         self.name = built.name
         self.about = built.about
-        self.board: Board = built.spec.build(
-            built.name, built.flash, built.seeprom, built.measurement_seeprom
-        )
+        try:
+            self.board: Board = built.spec.build(
+                built.name, built.flash, built.seeprom, built.measurement_seeprom
+            )
+        except SettingError as wrong:
+            raise UsageError(f"{path}: {wrong}") from wrong
         if tpm is not None:
             self.board.tpm = _foreign(tpm)
         self._next: Stage | None = None

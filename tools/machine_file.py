@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 def built_in_machines() -> list[Path]:
     """The machine files that come with the package, by name."""
-    return sorted(BUILT_IN.glob("*.toml"))
+    return sorted(BUILT_IN.glob("*.toml"), key=lambda path: path.stem)
 
 
 def find(name_or_file: str) -> Path:

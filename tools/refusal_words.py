@@ -35,8 +35,13 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.TPM_REFUSED: RefusalWords(
         "all",
-        "the TPM answered a command with an error",
+        "the TPM is not there, or answered a command with an error",
         "look up the response code; machine.tpm sets the TPM",
+    ),
+    Refusal.TPM_REQUIRED: RefusalWords(
+        "hostboot_ext",
+        "the machine requires a TPM, security is on, and none works",
+        "mend the TPM, or set machine.tpm.required to false",
     ),
     Refusal.CONTAINER_REJECTED: RefusalWords(
         "all",
@@ -47,6 +52,11 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
         "hostboot_ext",
         "the SBE recorded a rejection and went on",
         "put back the SEEPROM of this machine",
+    ),
+    Refusal.SECONDARY_CHIP: RefusalWords(
+        "hostboot_ext",
+        "the SBE of a secondary chip refused to go on",
+        "put back the SEEPROM of that chip",
     ),
     Refusal.PARTITION_TABLE: RefusalWords(
         _FROM_FLASH,
@@ -87,8 +97,8 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
     ),
     Refusal.PAGE_HASH: RefusalWords(
         "hostboot_ext",
-        "a page of HBI is not the one in its table",
-        "write HBI again",
+        "a page behind a hash page table is not the one in it",
+        "write that partition again",
     ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",

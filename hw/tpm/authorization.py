@@ -164,6 +164,8 @@ def _policy_available(entity: Any, code: int) -> bool:
         return bool(entity.auth_policy) and (
             role_is_admin or entity.allows_policy(code)
         )
+    if isinstance(entity, TpmObject) and entity.sensitive is None:
+        return False
     return bool(entity.auth_policy)
 
 

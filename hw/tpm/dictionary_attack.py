@@ -33,14 +33,21 @@ class DictionaryAttack:
         """Let time count: one try less for each recovery time that has passed."""
         if not self.recovery_time:
             self.failed_tries = 0
-        elif self.failed_tries:
-            healed = (now - self.heals_from) // (self.recovery_time * _SECOND)
-            if healed > 0:
-                self.failed_tries = max(0, self.failed_tries - healed)
-                self.heals_from += healed * self.recovery_time * _SECOND
+        healed = self._healed(now)
+        self.failed_tries = max(0, self.failed_tries - healed)
+        self.heals_from += healed * self.recovery_time * _SECOND
         if self.lockout_blocked and self.lockout_recovery:
             passed = now - self.lockout_from
             self.lockout_blocked = passed < self.lockout_recovery * _SECOND
+
+    def tries(self, now: int) -> int:
+        """The tries that count at a time; nothing changes."""
+        return max(0, self.failed_tries - self._healed(now))
+
+    def _healed(self, now: int) -> int:
+        if not self.failed_tries or not self.recovery_time:
+            return 0
+        return max(0, (now - self.heals_from) // (self.recovery_time * _SECOND))
 
     def check(self) -> None:
         """TPM_RC_LOCKOUT for a protected entity when the tries are used up."""
@@ -78,3 +85,8 @@ class DictionaryAttack:
         """DictionaryAttackLockReset."""
         self.failed_tries = 0
         self.heals_from = now
+
+    def shift(self, by: int) -> None:
+        """ClockSet: the clock is ahead, but no time has passed that could heal."""
+        self.heals_from += by
+        self.lockout_from += by

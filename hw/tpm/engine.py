@@ -9,9 +9,11 @@ from typing import Final, NoReturn
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
 from pefstack.hw.tpm import hash_sequence, persistence
+from pefstack.hw.tpm.absent import FLOATING
 from pefstack.hw.tpm.codes import (
     DIGEST_SIZE,
     HEADER_SIZE,
+    LOCALITY_COUNT,
     MAX_LOADED_OBJECTS,
     TpmAlgId,
     TpmSt,
@@ -25,6 +27,8 @@ from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Settings, TpmState
 
 _HEADER: Final = Struct(">HII")
 MAX_TRANSIENT_SLOTS: Final = 256
+# the register TPM_DID_VID: IBM, device 1, as the emulated TPMs of QEMU say
+_DID_VID: Final = (0x0001_1014).to_bytes(4, "little")
 _DEFAULT_BANKS: Final = (TpmAlgId.SHA1, TpmAlgId.SHA256, TpmAlgId.SHA384)
 
 
@@ -74,6 +78,14 @@ class Tpm:
     def powered(self) -> bool:
         """Whether there is power."""
         return self._inner.state.powered
+
+    def read_id(self) -> bytes:
+        """TPM_DID_VID; without power nobody drives the bus."""
+        return _DID_VID if self._inner.state.powered else FLOATING
+
+    def request_locality(self, locality: int) -> bool:
+        """Granted at once: there is one user at a time."""
+        return self._inner.state.powered and 0 <= locality < LOCALITY_COUNT
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response.

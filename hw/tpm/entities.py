@@ -13,6 +13,7 @@ from pefstack.hw.tpm.codes import PCR_COUNT, PLATFORM_PERSISTENT, TpmAlgId, TpmH
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import Loadable, TpmObject
+from pefstack.hw.tpm.pcr_group import in_group
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session
 from pefstack.hw.tpm.state import Internals
@@ -21,14 +22,14 @@ TPMA_NV_PLATFORMCREATE: Final = 1 << 30
 
 
 class Pcr(int):
-    """A PCR as an entity: its number, which is its handle too. Its authValue is empty.
+    """A PCR as an entity: its number, which is its handle too.
 
-    ``Pcr(TpmRh.NULL)`` is no PCR, where a command takes none.
+    Its authValue is empty and it has no policy, unless it is one of the `PcrGroup`.
     """
 
-    auth_value: Final = b""
-    auth_policy: Final = b""
-    policy_alg: Final = int(TpmAlgId.NULL)
+    auth_value: bytes = b""
+    auth_policy: bytes = b""
+    policy_alg: int = int(TpmAlgId.NULL)
     is_da_protected: Final = False
 
     @property
@@ -49,8 +50,13 @@ def resolve(inner: Internals, handle: int) -> Any:
     return _BY_TYPE[handle >> 24](inner, handle)
 
 
-def _pcr(_: Internals, handle: int) -> Pcr:
-    return _PCRS[handle]
+def _pcr(inner: Internals, handle: int) -> Pcr:
+    if not in_group(handle):
+        return _PCRS[handle]
+    pcr, group = Pcr(handle), inner.state.pcr_group
+    pcr.auth_value = group.auth_value
+    pcr.auth_policy, pcr.policy_alg = group.auth_policy, group.policy_alg
+    return pcr
 
 
 def _permanent(inner: Internals, handle: int) -> Hierarchy:

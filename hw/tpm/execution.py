@@ -105,7 +105,7 @@ def _authorized(
         return uses
     if call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
-    call.parameters = b""
+    call.parameters = reader.raw[reader.offset : reader.end]
     return None
 
 
@@ -155,12 +155,23 @@ def _response(
     body = b"".join(marshalled)
     tag = TpmSt.NO_SESSIONS
     _end_exclusive(inner, call.command, uses)
+    _audit(inner, call, body)
     if uses is not None:
         tag = TpmSt.SESSIONS
         body, area = answer_sessions(inner, call, uses, body)
         body = put_uint32(len(body)) + body + area
     size = HEADER_SIZE + len(handle) + len(body)
     return _HEADER.pack(tag, size, TpmRc.SUCCESS) + handle + body
+
+
+def _audit(inner: Internals, call: Invocation, results: bytes) -> None:
+    """The command audit, over the results before they are encrypted."""
+    audit = inner.state.command_audit
+    if call.command.code not in audit.codes:
+        return
+    alg = audit.alg
+    if audit.extend(call.cp_hash(alg), call.rp_hash(alg, results)):
+        inner.state.note_change()
 
 
 def _end_exclusive(

@@ -7,10 +7,10 @@ from typing import Final
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
 from pefstack.hw.tpm.engine import Tpm
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 
 
-class FaultyTpm(TpmInterface):
+class FaultyTpm(WiredTpm):
     """A whole TPM that loses its power for good when the ``dies_at``-th command since
     power-on comes, from 1: that one and all later ones get TPM_RC_FAILURE."""
 
@@ -29,6 +29,14 @@ class FaultyTpm(TpmInterface):
     def power_off(self) -> None:
         """Off."""
         self._tpm.power_off()
+
+    def read_id(self) -> bytes:
+        """The TPM's; reading its registers is no command."""
+        return self._tpm.read_id()
+
+    def request_locality(self, locality: int) -> bool:
+        """The TPM's answer."""
+        return self._tpm.request_locality(locality)
 
     @property
     def powered(self) -> bool:

@@ -7,10 +7,10 @@ from typing import Final
 from pefstack.hw.entropy import Clock
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 
 
-class ForeignTpm(TpmInterface):
+class ForeignTpm(WiredTpm):
     """Passes everything on and notes nothing.
 
     ``always_on``: nobody here switches its power, so it was started before the board
@@ -19,7 +19,7 @@ class ForeignTpm(TpmInterface):
 
     __slots__ = ("_tpm", "always_on")
 
-    def __init__(self, tpm: TpmInterface, *, always_on: bool = False) -> None:
+    def __init__(self, tpm: WiredTpm, *, always_on: bool = False) -> None:
         self._tpm: Final = tpm
         self.always_on: Final = always_on
 
@@ -32,6 +32,14 @@ class ForeignTpm(TpmInterface):
         """Off, where it can be switched."""
         if not self.always_on:
             self._tpm.power_off()
+
+    def read_id(self) -> bytes:
+        """Some vendor's: over these connections the register can't be read."""
+        return self._tpm.read_id()
+
+    def request_locality(self, locality: int) -> bool:
+        """Whether commands may come from it."""
+        return self._tpm.request_locality(locality)
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The other TPM's answer."""

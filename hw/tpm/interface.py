@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+ID_SIZE: Final = 4
 
 
 class TpmInterface(Protocol):
@@ -16,9 +18,24 @@ class TpmInterface(Protocol):
         """Take power away; what was not saved by Shutdown is lost."""
         ...
 
+    def read_id(self) -> bytes:
+        """TPM_DID_VID: vendor and device id, 2 bytes each, little-endian.
+
+        All ones when nobody drives the bus.
+        """
+        ...
+
+    def request_locality(self, locality: int) -> bool:
+        """Ask for a locality in TPM_ACCESS, as before a command; whether it is ours."""
+        ...
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response."""
         ...
+
+
+class WiredTpm(TpmInterface, Protocol):
+    """A TPM with the lines beside its commands: hash sequence and establishment bit."""
 
     def hash_start(self) -> None:
         """_TPM_Hash_Start; the establishment bit is set."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.codes import TpmAlgId
+from pefstack.hw.tpm.objects import Loadable, TpmObject
 from pefstack.hw.tpm.public import EccParms, RsaParms
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from pefstack.hw.tpm.crypto.rsa import RsaKey
 
 DEFAULT_EXPONENT = 65537
+
+
+def kind_of(loadable: Loadable) -> int:
+    """TPMI_ALG_PUBLIC; TPM_ALG_NULL for a sequence, as the reference keeps them."""
+    if isinstance(loadable, TpmObject):
+        return loadable.public.type
+    return TpmAlgId.NULL
+
+
+def has(loadable: Loadable, *attributes: int) -> bool:
+    """Whether all these attributes are set; a sequence has none."""
+    if not isinstance(loadable, TpmObject):
+        return False
+    return all(loadable.public.attributes & each for each in attributes)
 
 
 def rsa_public(key: TpmObject) -> tuple[int, int]:

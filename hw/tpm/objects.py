@@ -77,15 +77,14 @@ class TpmObject:
 class Sequence:
     """A hash, HMAC or event sequence in a transient slot.
 
-    ``hashes`` are running computations by algorithm; ``first`` are the first bytes, for
-    the test that a message does not begin like an attestation.
+    ``hashes`` are running computations by algorithm. ``is_safe`` says that the message
+    does not begin like an attestation; None before its first block.
     """
 
     auth_value: bytes = field(repr=False)
     hashes: dict[int, Any] = field(repr=False)
     kind: str  # "hash", "hmac", "event"
-    first: bytes = b""
-    size: int = 0
+    is_safe: bool | None = None
     hierarchy: int = int(TpmRh.NULL)
     name: bytes = b""
     auth_policy: bytes = b""
@@ -100,8 +99,7 @@ class Sequence:
             auth_value=self.auth_value,
             hashes=hashes,
             kind=self.kind,
-            first=self.first,
-            size=self.size,
+            is_safe=self.is_safe,
             hierarchy=self.hierarchy,
         )
 

@@ -20,11 +20,19 @@ from pefstack.hw.tpm.persistent_parts import (
     save_nv,
     save_objects,
 )
+from pefstack.hw.tpm.persistent_settings import (
+    restore_command_audit,
+    restore_commits,
+    restore_pcr_group,
+    save_command_audit,
+    save_commits,
+    save_pcr_group,
+)
 from pefstack.hw.tpm.saved_record import Record, bad
 from pefstack.hw.tpm.state import MAX_UINT64, Internals, Orderly, Settings, TpmState
 from pefstack.hw.tpm.tagged import Value, decode, encode
 
-VERSION: Final = 2
+VERSION: Final = 3
 CONTEXT_SECRET_SIZE: Final = 32
 SAVED_ENTROPY_SIZE: Final = 32
 _MAX_UINT32: Final = 0xFFFFFFFF
@@ -75,6 +83,10 @@ def _saved(state: TpmState) -> dict[str, Value]:
         "dictionary_attack": save_attack(state.dictionary_attack),
         "context_secret": state.context_secret,
         "clear_count": state.clear_count,
+        "command_audit": save_command_audit(state.command_audit),
+        "commits": save_commits(state.commits),
+        "pcr_group": save_pcr_group(state.pcr_group),
+        "algorithm_set": state.algorithm_set,
     }
 
 
@@ -99,6 +111,10 @@ def _restored(record: Record, settings: Settings) -> TpmState:
     state.dictionary_attack = restore_attack(record.table("dictionary_attack"))
     state.context_secret = record.some_octets("context_secret", CONTEXT_SECRET_SIZE)
     state.clear_count = record.integer("clear_count", MAX_UINT64)
+    state.command_audit = restore_command_audit(record.table("command_audit"))
+    state.commits = restore_commits(record.table("commits"))
+    state.pcr_group = restore_pcr_group(record.table("pcr_group"))
+    state.algorithm_set = record.integer("algorithm_set", _MAX_UINT32)
     if record.is_there("pending_allocation"):
         state.pending_allocation = record.allocation("pending_allocation", sizes)
     state.pcrs.update_counter = record.integer("update_counter", _MAX_UINT32)

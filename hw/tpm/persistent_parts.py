@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, MAX_DIGEST_SIZE, TpmAlgId, TpmRh
+from pefstack.hw.tpm.codes import MAX_DIGEST_SIZE, TpmRh
 from pefstack.hw.tpm.decode import decode as decode_structure
 from pefstack.hw.tpm.dictionary_attack import DictionaryAttack
 from pefstack.hw.tpm.hierarchies import (
@@ -70,11 +70,7 @@ def _restore_hierarchy(hierarchy: Hierarchy, record: Record) -> None:
     hierarchy.seed = record.octets("seed", SEED_SIZE if has_seed else 0)
     hierarchy.proof = record.octets("proof", PROOF_SIZE if has_seed else 0)
     hierarchy.auth_value = record.some_octets("auth_value", MAX_DIGEST_SIZE)
-    hierarchy.policy_alg = record.integer("policy_alg", 0xFFFF)
-    sizes = {int(TpmAlgId.NULL): 0, **DIGEST_SIZE}
-    if hierarchy.policy_alg not in sizes:
-        raise bad("policy_alg", f"0x{hierarchy.policy_alg:04x}", "a hash")
-    hierarchy.auth_policy = record.octets("auth_policy", sizes[hierarchy.policy_alg])
+    hierarchy.policy_alg, hierarchy.auth_policy = record.policy()
     hierarchy.enabled = record.truth("enabled")
     record.check_end()
 

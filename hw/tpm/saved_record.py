@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId
 from pefstack.hw.tpm.pcr import ALL_PCRS, SAVED_MASK, Bank
 from pefstack.hw.tpm.tagged import NAME, Value
 from pefstack.images.errors import FormatError
@@ -44,6 +45,19 @@ class Record:
         value = self._take(name, bytes)
         _ranged(len(value), name, most, 0)
         return value
+
+    def policy(self) -> tuple[int, bytes]:
+        """policy_alg, and auth_policy of its size; TPM_ALG_NULL and nothing."""
+        alg = self.integer("policy_alg", 0xFFFF)
+        if alg != TpmAlgId.NULL and alg not in DIGEST_SIZE:
+            raise bad("policy_alg", f"0x{alg:04x}", "a hash")
+        return alg, self.octets("auth_policy", DIGEST_SIZE.get(alg, 0))
+
+    def integers(self, name: str, most: int, maximum: int) -> list[int]:
+        """A list of integers in one range, at most so many."""
+        values = self._take(name, list)
+        _ranged(len(values), name, most, 0)
+        return [_ranged(_as(each, int, name), name, maximum, 0) for each in values]
 
     def table(self, name: str | int) -> Record:
         """A table inside."""

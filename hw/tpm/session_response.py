@@ -48,8 +48,8 @@ def _present(inner: Internals, call: Invocation, index: int) -> Any | None:
         return None
     try:
         return resolve(inner, call.handles[index])
-    except Refusal:  # the command took it away
-        return None
+    except Refusal:  # the command took it away: as it was
+        return call.entities[index]
 
 
 def _encrypted(

@@ -97,9 +97,12 @@ class SessionStore:
         self.exclusive = None
 
     def handles(self, *, saved: bool) -> list[int]:
-        """Handles for GetCapability, rising."""
+        """Handles for GetCapability; saved ones as if all were HMAC sessions.
+
+        So lists them the reference, and FlushContext asks for their number alone.
+        """
         if saved:
-            return sorted(each.handle for _, each in self.saved.values())
+            return [HMAC_FIRST + number for number in sorted(self.saved)]
         return sorted(each.handle for each in self.loaded.values())
 
     def fork(self) -> SessionStore:

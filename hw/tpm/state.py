@@ -9,17 +9,32 @@ from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm.command_audit import CommandAudit
+from pefstack.hw.tpm.commits import Commits
 from pefstack.hw.tpm.dictionary_attack import DictionaryAttack
 from pefstack.hw.tpm.hierarchies import Hierarchies
 from pefstack.hw.tpm.key_maker import KeyMaker
 from pefstack.hw.tpm.nv import NvStore
 from pefstack.hw.tpm.objects import ObjectStore, Sequence
 from pefstack.hw.tpm.pcr import Bank, PcrBanks
+from pefstack.hw.tpm.pcr_group import PcrGroup
 from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_store import SessionStore
 
 CLOCK_UPDATE: Final = 4096  # milliseconds between two writes of Clock to NV
 MAX_UINT64: Final = (1 << 64) - 1
+
+
+_FORKED: Final = (
+    "command_audit",
+    "commits",
+    "hierarchies",
+    "nv",
+    "objects",
+    "pcr_group",
+    "pcrs",
+    "sessions",
+)
 
 
 class Orderly(IntEnum):
@@ -48,8 +63,11 @@ class TpmState:
     """Everything that commands and power change, except the entropy."""
 
     __slots__ = (
+        "algorithm_set",
         "clear_count",
         "clock_at_power_on",
+        "command_audit",
+        "commits",
         "context_secret",
         "dictionary_attack",
         "established",
@@ -61,6 +79,7 @@ class TpmState:
         "object_contexts",
         "objects",
         "orderly",
+        "pcr_group",
         "pcrs",
         "pending_allocation",
         "powered",
@@ -85,6 +104,10 @@ class TpmState:
         self.sessions = SessionStore()
         self.nv = NvStore()
         self.dictionary_attack = DictionaryAttack()
+        self.command_audit = CommandAudit()
+        self.commits = Commits()
+        self.pcr_group = PcrGroup()
+        self.algorithm_set = 0
         self.context_secret = b""  # of this TPM Reset; protects contexts
         self.object_contexts = 0  # saved since the TPM Reset
         self.saved_sequences: dict[int, Sequence] = {}
@@ -129,7 +152,7 @@ class TpmState:
         copy = TpmState.__new__(TpmState)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
-        for name in ("hierarchies", "objects", "sessions", "nv", "pcrs"):
+        for name in _FORKED:
             setattr(copy, name, getattr(self, name).fork())
         copy.dictionary_attack = replace(self.dictionary_attack)
         copy.saved_sequences = {

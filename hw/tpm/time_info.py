@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Final
 
+from pefstack.hw.tpm.clock_info import ClockInfo, TimeInfo
 from pefstack.hw.tpm.state import Internals
 
-_CLOCK_INFO: Final = Struct(">QIIB")
-_TIME: Final = Struct(">Q")
+_MAX_UINT32: Final = 0xFFFFFFFF
 
 
-def clock_info(inner: Internals) -> bytes:
-    """TPMS_CLOCK_INFO: clock in ms, resetCount, restartCount, safe."""
+def clock_info(inner: Internals, hidden: tuple[int, int] = (0, 0)) -> ClockInfo:
+    """Clock, resetCount, restartCount, safe; ``hidden`` is added to the two counts."""
     state, clock = inner.state, inner.clock_value()
-    safe = clock >= state.safe_from
-    return _CLOCK_INFO.pack(clock, state.reset_count, state.restart_count, safe)
+    return ClockInfo(
+        clock=clock,
+        reset_count=state.reset_count + hidden[0] & _MAX_UINT32,
+        restart_count=state.restart_count + hidden[1] & _MAX_UINT32,
+        safe=clock >= state.safe_from,
+    )
 
 
-def time_info(inner: Internals) -> bytes:
-    """TPMS_TIME_INFO: time in ms since power came on, and the clock info."""
-    return _TIME.pack(inner.time()) + clock_info(inner)
+def time_info(inner: Internals) -> TimeInfo:
+    """Time since power came on, and the clock info."""
+    return TimeInfo(time=inner.time(), clock_info=clock_info(inner))

@@ -74,7 +74,15 @@ def test_power10_has_its_own_versions(small: Machine) -> None:
         ([], 0xC000, 0x8000),
         (["machine.chip.smd=true"], 0x4000, 0x8000),
         (["machine.tpm.required=false"], 0xC000, 0),
-        (["machine.measure.profile=p10", "machine.tpm.dies-at=3"], 0x8000, 0x8000),
+        (
+            [
+                "machine.measure.profile=p10",
+                "machine.tpm.dies-at=3",
+                "machine.tpm.required=false",
+            ],
+            0x8000,
+            0,
+        ),
     ],
 )
 def test_security_settings_in_the_ipl_parameters(

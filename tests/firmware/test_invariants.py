@@ -8,6 +8,7 @@ import pytest
 
 from pefstack import BootFailure, Event, Machine
 from pefstack.firmware import invariants as inv
+from pefstack.firmware import invariants_tpm as inv_tpm
 from pefstack.firmware.invariants import INVARIANTS, Invariant
 from pefstack.hw.journal import Detail
 
@@ -53,6 +54,18 @@ def modes(source: str, kind: str, secure: int = 1, trusted: int = 1) -> Row:
     return source, kind, {"secure": secure, "trusted": trusted}
 
 
+def chip(number: int, code: str = "00") -> Row:
+    detail: Detail = {"chip": number, "security": "00", "keys": "00", "code": code}
+    return "hostboot_ext", "chip", detail
+
+
+def poisoned(tpm: str, source: str, count: int = 8) -> list[Row]:
+    """The announcement, and the extends of the first PCRs."""
+    announced: Row = (source, "poison", {"tpm": tpm, "digest": DIGEST})
+    rows = [(tpm, "extend", extended(pcr)[2]) for pcr in range(count)]
+    return [announced, *rows]
+
+
 FIRST: Final = start("sbe_immutable")
 HDAT: Final = modes("hostboot_ext", "hdat")
 LOADER: Final = [
@@ -96,7 +109,7 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
     inv.complete_boot_measured_everything: forge(
         ON, TPM, FIRST, *POLICY, ("opal", "boot-complete", {})
     ),
-    inv.extends_are_announced: forge(ON, TPM, FIRST, extended(7)),
+    inv_tpm.extends_are_announced: forge(ON, TPM, FIRST, extended(7)),
     inv.records_tell_the_truth: forge(
         ON,
         TPM,
@@ -108,13 +121,19 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
     inv.tpm_starts_before_it_measures: forge(
         ON, FIRST, *measured("sbe_immutable", "hbbl")
     ),
-    inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
     inv.hand_over_tells_the_truth: forge(
         ON, TPM, FIRST, modes("hostboot_ext", "hdat", secure=0)
     ),
     inv.opal_follows_the_hand_over: forge(
         ON, TPM, FIRST, HDAT, modes("opal", "device-tree", trusted=0)
     ),
+    inv_tpm.secondary_chips_never_extend: forge(
+        ON, TPM, FIRST, measured("chip1.sbe_mutable", "hbbl")[0]
+    ),
+    inv_tpm.chips_agree_or_tpm_is_poisoned: forge(
+        ON, TPM, FIRST, chip(0), chip(1, "01"), *LOADER
+    ),
+    inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
 }
 
 
@@ -126,21 +145,86 @@ def test_forged_journal_breaks_this_invariant_alone(invariant: Invariant) -> Non
 
 def test_an_announced_extend_that_never_comes_is_noticed() -> None:
     announced = measured("sbe_immutable", "hbbl")[0]
-    assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced)) is not None
+    assert inv_tpm.extends_are_announced(forge(ON, TPM, FIRST, announced)) is not None
     other = extended(0, "11" * 32)
-    assert inv.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
+    assert inv_tpm.extends_are_announced(forge(ON, TPM, FIRST, announced, other))
 
 
-@pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
-def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
-    on: Row = ("machine", "power-on", {**ON[2], "tpm": whose})
+def test_poisoning_is_eight_extends_of_the_tpm_that_it_names() -> None:
+    announced = inv_tpm.extends_are_announced
+    for tpm, source in (("tpm", "hostboot_ext"), ("backup-tpm", "chip1.hostboot_ext")):
+        assert announced(forge(ON, TPM, FIRST, *poisoned(tpm, source))) is None
+        short = forge(ON, TPM, FIRST, *poisoned(tpm, source, 7), FAILED)
+        assert announced(short) is None  # a refusal is an answer too
+        short = forge(ON, TPM, FIRST, *poisoned(tpm, source, 7), chip(0))
+        assert announced(short) == short[3]
+    wrong = forge(
+        ON, TPM, FIRST, poisoned("tpm", "x")[0], poisoned("backup-tpm", "x")[1]
+    )
+    assert announced(wrong) == wrong[4]
+
+
+def test_poisoning_covers_a_policy_pcr_of_the_machines_own() -> None:
+    on: Row = ("machine", "power-on", ON[2] | {"policy_pcr": 10})
+    rows = poisoned("tpm", "hostboot_ext")
+    assert inv_tpm.extends_are_announced(forge(on, TPM, FIRST, *rows)) is not None
+    assert not inv_tpm.extends_are_announced(forge(on, TPM, FIRST, *rows, extended(10)))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_chip_that_differs_needs_poisoning_of_the_primarys_tpm(number: int) -> None:
+    chips = [chip(each, "01" if each == number else "00") for each in range(4)]
+    judge = inv_tpm.chips_agree_or_tpm_is_poisoned
+    assert judge(forge(ON, *chips, *LOADER)) is not None
+    backup = poisoned("backup-tpm", "chip1.hostboot_ext")
+    assert judge(forge(ON, *chips, *backup, *LOADER)) is not None
+    lost: Row = ("chip1.sbe_immutable", "tpm-lost", {"step": 6, "reason": "forged"})
+    assert judge(forge(ON, *chips, lost, *LOADER)) is not None
+    assert judge(forge(ON, *chips, *poisoned("tpm", "hostboot_ext"), *LOADER)) is None
+    lost = ("hostboot_ext", "tpm-lost", lost[2])
+    assert judge(forge(ON, *chips, lost, *LOADER)) is None
+    assert judge(forge(ON, *[chip(each) for each in range(4)], *LOADER)) is None
+
+
+def test_a_bank_that_is_not_allocated_gets_no_extend() -> None:
+    on: Row = ("machine", "power-on", ON[2] | {"banks": "sha1"})
     announced, extend = measured("sbe_immutable", "hbbl")
-    assert inv.broken_invariants(forge(on, FIRST, announced)) == {}
-    broken = inv.broken_invariants(forge(on, FIRST, announced, extend))
-    assert {*broken} >= {"foreign_tpm_is_no_witness"}
-    model: Row = ("machine", "power-on", {**ON[2], "tpm": "model"})
-    broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
-    assert {*broken} == {"extends_are_announced"}
+    judge = inv_tpm.extends_are_announced
+    assert judge(forge(on, TPM, FIRST, announced, start("opal"))) is None
+    assert judge(forge(on, TPM, FIRST, announced, extend)) is not None
+    both: Row = (*announced[:2], announced[2] | {"digest_sha1": "00" * 20})
+    sha1: Row = ("tpm", "extend", {"pcr": 0, "bank": "sha1", "digest": "00" * 20})
+    assert judge(forge(on, TPM, FIRST, both, sha1)) is None
+    assert judge(forge(on, TPM, FIRST, both, start("opal"))) is not None
+
+
+@pytest.mark.parametrize("profile", ["patent", "p10"])
+@pytest.mark.parametrize("banks", ['["sha1"]', '["sha384", "sha1"]', '["sha256"]'])
+def test_invariants_hold_whatever_banks_are_allocated(profile: str, banks: str) -> None:
+    settings = [f"machine.measure.profile={profile}", f"machine.tpm.allocated={banks}"]
+    machine = Machine("small", settings=settings).run()
+    assert inv.broken_invariants(machine.journal) == {}
+    extends = [event for event in machine.journal if event.kind == "extend"]
+    assert bool(extends) is ("sha256" in banks)
+
+
+def test_a_machine_with_a_poisoned_tpm_is_not_trusted() -> None:
+    judge, trusted = inv.hand_over_tells_the_truth, modes("hostboot_ext", "hdat")
+    backup = poisoned("backup-tpm", "chip1.hostboot_ext")
+    assert judge(forge(ON, TPM, FIRST, *backup, trusted)) is None
+    primary = poisoned("tpm", "hostboot_ext")
+    assert judge(forge(ON, TPM, FIRST, *primary, trusted)) is not None
+
+
+def test_a_lost_backup_tpm_excuses_nothing() -> None:
+    lost: Row = ("chip1.sbe_immutable", "tpm-lost", {"step": 6, "reason": "forged"})
+    for invariant in (
+        inv.measured_before_it_runs,
+        inv.complete_boot_measured_everything,
+        inv.tpm_starts_before_it_measures,
+    ):
+        rows = [(e.source, e.kind, e.detail) for e in FORGED[invariant]]
+        assert invariant(forge(*rows[:1], lost, *rows[1:])) is not None
 
 
 def test_a_machine_without_its_tpm_is_not_called_trusted() -> None:
@@ -159,6 +243,18 @@ def test_a_jumper_that_asks_for_security_off_is_handed_over() -> None:
 def test_opal_measures_only_when_it_was_told_to(handed: list[Row]) -> None:
     events = forge(ON, TPM, FIRST, *handed, *measured("opal", "payload"))
     assert inv.opal_follows_the_hand_over(events) is not None
+
+
+@pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
+def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
+    on: Row = ("machine", "power-on", {**ON[2], "banks": "", "tpm": whose})
+    announced, extend = measured("sbe_immutable", "hbbl")
+    assert inv.broken_invariants(forge(on, FIRST, announced)) == {}
+    broken = inv.broken_invariants(forge(on, FIRST, announced, extend))
+    assert {*broken} >= {"foreign_tpm_is_no_witness", "extends_are_announced"}
+    model: Row = ("machine", "power-on", {**ON[2], "banks": "sha256"})
+    broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
+    assert {*broken} == {"extends_are_announced"}
 
 
 def test_a_second_start_of_the_tpm_is_noticed() -> None:

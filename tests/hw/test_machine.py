@@ -10,7 +10,9 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pefstack.hw.flip import FlipSpec
 from pefstack.hw.machine import (
+    AnyTpmSpec,
     ChipSpec,
     FurtherSpec,
     FusesSpec,
@@ -19,6 +21,7 @@ from pefstack.hw.machine import (
     TpmSpec,
 )
 from pefstack.hw.mapping import SettingError
+from pefstack.hw.secondary_spec import SecondaryChipSpec
 
 HASH = bytes(range(64))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -63,7 +66,39 @@ def tpms(draw: st.DrawFn) -> TpmSpec:
     )
 
 
-SPECS = st.builds(MachineSpec, fuses=FUSES, chip=CHIPS, tpm=tpms(), measure=MEASURES)
+SECONDARIES = st.builds(
+    SecondaryChipSpec,
+    smd=st.none() | st.booleans(),
+    hw_key_hash=st.just(b"") | st.binary(min_size=64, max_size=64),
+    flip=st.lists(
+        st.builds(FlipSpec, offset=st.integers(0, 6), bit=st.integers(0, 7)),
+        max_size=2,
+    ).map(tuple),
+    silent=st.booleans(),
+)
+BACKUPS = st.builds(
+    AnyTpmSpec,
+    seed=TEXTS,
+    dies_at=st.integers(0, 0xFFFF),
+    fails_at=st.sampled_from(["", "poison", "0x02", "separator-7"]),
+)
+
+
+@st.composite
+def machine_specs(draw: st.DrawFn) -> MachineSpec:
+    """A backup TPM only where there is a chip for it."""
+    chips = draw(st.lists(SECONDARIES, max_size=3).map(tuple))
+    return MachineSpec(
+        fuses=draw(FUSES),
+        chip=draw(CHIPS),
+        tpm=draw(tpms()),
+        measure=draw(MEASURES),
+        secondary_chips=chips,
+        backup_tpm=draw(st.none() | BACKUPS) if chips else None,
+    )
+
+
+SPECS = machine_specs()
 
 
 @given(SPECS)

@@ -161,6 +161,14 @@ def test_no_randomness_twice() -> None:
         assert len(seen) == count
 
 
+def test_saved_entropy_is_nobodys_randomness() -> None:
+    tpm, _, _ = started()
+    table = decode(tpm.save_state())
+    assert isinstance(table, dict)
+    drawn = b"".join(tpm.execute(GET_RANDOM)[12:] for _ in range(4))
+    assert table["entropy"] not in drawn
+
+
 def test_one_seed_gives_one_future() -> None:
     raw = started()[0].save_state()
     assert restored(raw).save_state() == restored(raw).save_state()
@@ -191,7 +199,7 @@ MASKS = {4: 0, 11: 0xFFFFFF, 12: 0}
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("version", 3),
+        ("version", 2),
         ("version", None),
         ("allocated", None),
         ("allocated", {11: 0xFFFFFF}),
@@ -308,6 +316,40 @@ def test_every_state_can_be_saved_and_taken_over(steps: list[bytes | str]) -> No
     for step in [STARTUP_CLEAR, "power", *steps]:
         play(tpm, step)
     assert lasting(restored(tpm.save_state())) == lasting(tpm)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        SHUTDOWN_CLEAR,
+        SHUTDOWN_STATE,
+        allocate((4, "ffffff")),
+        "power",
+        "hash",
+        "clear",
+    ],
+)
+def test_each_lasting_change_moves_the_mark(step: bytes | str) -> None:
+    tpm, _, _ = started()
+    if step == "clear":
+        tpm.hash_start()
+    saved, mark = lasting(tpm), tpm.lasting_mark()
+    play(tpm, step)
+    if step != "power":  # only Clock, which stands still here
+        assert lasting(tpm) != saved
+    assert tpm.lasting_mark() != mark
+
+
+@pytest.mark.parametrize("undoing", [extend(0, (SHA256, bytes(32))), STARTUP_CLEAR])
+def test_what_undoes_a_shutdown_moves_the_mark(undoing: bytes) -> None:
+    tpm, _, _ = started()
+    tpm.execute(SHUTDOWN_STATE)
+    if undoing == STARTUP_CLEAR:
+        power_cycle(tpm)
+    saved, mark = lasting(tpm), tpm.lasting_mark()
+    play(tpm, undoing)
+    assert lasting(tpm) != saved
+    assert tpm.lasting_mark() != mark
 
 
 def test_time_alone_makes_a_new_mark_every_4096_ms() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from pefstack.images.hash_page_table import (
     PageError,
     build,
     check_page,
+    check_pages,
     entry_count,
     hbi_salt,
     page_at,
@@ -78,6 +80,40 @@ def test_a_changed_bit_is_noticed(data: bytes, draw: st.DataObject) -> None:
     with pytest.raises(PageError) as caught:
         check_page(table, number, page_at(changed, number))
     assert caught.value.page_number == number
+
+
+Check = Callable[[bytes, bytes], None]
+
+
+def answer(check: Check, table: bytes, data: bytes) -> tuple[str, str]:
+    """The kind of an error and its words; nothing where there is none."""
+    try:
+        check(table, data)
+    except (FormatError, PageError) as wrong:
+        return type(wrong).__name__, str(wrong)
+    return "", ""
+
+
+def one_by_one(table: bytes, data: bytes) -> None:
+    for number in range(page_count(len(data))):
+        check_page(table, number, page_at(data, number))
+
+
+@pytest.mark.parametrize("size", [0, 1, PAGE, PAGE + 1, 3 * PAGE, 3 * PAGE + 7])
+def test_all_pages_at_once_say_what_one_by_one_say(size: int) -> None:
+    data = hashlib.shake_128(b"x").digest(size)
+    table = build(SALT, data)
+    check_pages(table, memoryview(data))
+    for at in {0, PAGE - 1, PAGE, size - 1} & set(range(size)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        wrong = answer(check_pages, table, changed)
+        assert wrong == answer(one_by_one, table, changed)
+        assert wrong[0] == "PageError"
+    for end in range(0, 32 * (1 + page_count(size)), 16):
+        short = table[:end]
+        wrong = answer(check_pages, short, data)
+        assert wrong == answer(one_by_one, short, data)
+        assert wrong[0] == ("FormatError" if size else "")
 
 
 @given(st.binary(max_size=200), st.integers(-5, 10), st.binary(max_size=40))

@@ -1,4 +1,4 @@
-"""HBI behind a hash page table: read through it, page by page (boot-chain.md 1.7)."""
+"""Behind a hash page table: read through it, page by page (boot-chain.md 1.7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from pefstack import BootFailure, Machine, Refusal
+from pefstack import BootFailure, Machine, Refusal, UsageError
 
 PAGED: Final = (
     "machine.measure.profile=p10",
@@ -15,6 +15,17 @@ PAGED: Final = (
 )
 HBI_IN_MEMORY: Final = 0x1000_0000
 PAGE: Final = 4096
+# which partitions the real builds give a table, beside HBI
+TABLES: Final = {
+    "p9": ("SBE", "MEMD", "HCODE", "WOFDATA"),
+    "p10": ("SBE", "MEMD", "HCODE", "WOFDATA", "OCMBFW", "HBD", "HBRT"),
+}
+EACH: Final = [(profile, name) for profile, names in TABLES.items() for name in names]
+each_table = pytest.mark.parametrize(("profile", "name"), EACH)
+P9: Final = (
+    "image.seeprom.hbbl.content.fill=0x1000",
+    'machine.tpm.allocated=["sha1", "sha256"]',
+)
 
 
 def paged(*settings: str) -> Machine:
@@ -27,6 +38,30 @@ def sizes(machine: Machine) -> tuple[int, int]:
     at = 920 + 132 * header[450] + 25
     protected = int.from_bytes(header[at : at + 8], "big")
     return protected, int.from_bytes(header[6:14], "big") - PAGE - protected
+
+
+def with_table(profile: str, name: str, *settings: str, pages: str = "true") -> Machine:
+    """The small machine with one more partition, of three pages and a half."""
+    place = f"image.flash.partition.{name}"
+    return Machine(
+        "small",
+        settings=[
+            f"machine.measure.profile={profile}",
+            *(P9 if profile == "p9" else ()),
+            f"{place}.base=0xd0000",
+            f"{place}.size=0x9000",
+            f"{place}.ecc=true",
+            f"{place}.content.fill=0x3800",
+            f"{place}.container.hash-pages={pages}",
+            *settings,
+        ],
+    )
+
+
+def verified(machine: Machine) -> dict[str | int, str | int]:
+    """Code -> verdict, of everything that was verified."""
+    events = [event for event in machine.journal if event.kind == "verify"]
+    return {event.detail["code"]: event.detail["good"] for event in events}
 
 
 def refusal(machine: Machine) -> BootFailure:
@@ -157,3 +192,126 @@ def test_an_hbi_that_is_protected_as_a_whole_has_no_pages(small: Machine) -> Non
     assert "HBI pages" not in {
         event.detail["code"] for event in small.journal if event.kind == "verify"
     }
+
+
+@each_table
+def test_tables_of_other_partitions_begin_with_a_salt_of_their_own(
+    profile: str, name: str
+) -> None:
+    data = with_table(profile, name).flash[name].data
+    table, content = data[PAGE : 2 * PAGE], data[2 * PAGE : 2 * PAGE + 0x3800]
+    chain = entry = table[:32]
+    for at in range(0, 0x3800, PAGE):
+        page = content[at : at + PAGE].ljust(PAGE, b"\0")
+        entry = hashlib.sha512(entry + page).digest()[:32]
+        chain += entry
+    assert table == chain.ljust(PAGE, b"\0")
+    assert any(table[:32])
+
+
+def test_salts_differ_by_partition_and_by_seed() -> None:
+    other = "image.flash.partition.SBE.content.seed=other"
+    salts = {
+        machine.flash[name].data[PAGE : PAGE + 32]
+        for machine, name in (
+            (with_table("p10", "SBE"), "SBE"),
+            (with_table("p10", "MEMD"), "MEMD"),
+            (with_table("p10", "SBE", other), "SBE"),
+        )
+    }
+    assert len(salts) == 3
+
+
+@each_table
+def test_power10_says_with_a_flag_that_there_is_a_table(
+    profile: str, name: str
+) -> None:
+    hbi = "image.flash.partition.HBI.container.hash-pages=true"
+    machine = with_table(profile, name, hbi)
+    for part, expected in ((name, profile == "p10"), ("HBI", False)):
+        header = machine.flash[part].data[:PAGE]
+        at = 920 + 132 * header[450] + 20
+        flags = int.from_bytes(header[at : at + 4], "big")
+        assert flags == (0x80000000 if expected else 0)
+
+
+@each_table
+def test_a_changed_page_of_any_partition_is_refused_and_named(
+    profile: str, name: str
+) -> None:
+    good = with_table(profile, name).run()
+    assert verified(good)[f"{name} pages"] == 1
+    machine = with_table(profile, name)
+    old = machine.flash[name].data[2 * PAGE + 3 * PAGE + 0x700]
+    machine.flash[name].write(bytes([old ^ 4]), 2 * PAGE + 3 * PAGE + 0x700)
+    failure = refusal(machine)
+    assert (failure.stage, failure.refusal) == ("hostboot_ext", Refusal.PAGE_HASH)
+    assert failure.reason.startswith(f"{name}: hash page table: page 0x3: found ")
+    assert name in failure.mend
+    assert verified(machine)[name] == 1  # what is signed is as it was
+
+
+@pytest.mark.parametrize("profile", ["p9", "p10"])
+def test_the_measured_value_is_the_tables(profile: str) -> None:
+    machine = with_table(profile, "WOFDATA").run()
+    table = machine.flash["WOFDATA"].data[PAGE : 2 * PAGE]
+    measured = [
+        event.detail["digest"]
+        for event in machine.journal
+        if event.kind == "measure" and event.detail["what"] == "wofdata"
+    ]
+    assert measured == [hashlib.sha512(table).hexdigest()[:64]]
+
+
+@each_table
+def test_a_partition_may_be_protected_as_a_whole(profile: str, name: str) -> None:
+    machine = with_table(profile, name, pages="false").run()
+    assert verified(machine)[name] == 1
+    assert f"{name} pages" not in verified(machine)
+
+
+def test_on_power10_no_page_is_read_without_the_flag() -> None:
+    """Then the table is what is protected as a whole, and what follows is nothing."""
+    machine = with_table("p10", "SBE")
+    plain = with_table("p10", "SBE", pages="false")
+    whole = int.from_bytes(plain.flash["SBE"].data[6:14], "big") + 0x100
+    plain.flash["SBE"].write(whole.to_bytes(8, "big"), 6)
+    assert "SBE pages" not in verified(plain.run())
+    assert "SBE pages" in verified(machine.run())
+
+
+@pytest.mark.parametrize(
+    "setting", ["machine.chip.smd=true", "machine.verify.policy=record-only"]
+)
+def test_a_wrong_page_of_any_partition_is_recorded_where_nothing_is_enforced(
+    setting: str,
+) -> None:
+    machine = with_table("p10", "HCODE", setting)
+    machine.flash["HCODE"].write(b"\xa5" * 16, 2 * PAGE)
+    machine.run()
+    assert verified(machine)["HCODE pages"] == 0
+    assert machine.stage is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "name"),
+    [("p9", "OCC"), ("p9", "HBRT"), ("p10", "OCC"), ("patent", "SBE")],
+)
+def test_a_table_that_nobody_would_read_is_not_built(profile: str, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}.container.hash-pages: the profile"):
+        with_table(profile, name)
+
+
+@pytest.mark.parametrize(
+    ("machine", "names"),
+    [
+        ("p9", "HBI MEMD SBE HCODE WOFDATA"),
+        ("p10-full", "HBI HBD SBE HCODE WOFDATA OCMBFW"),
+    ],
+)
+def test_the_stock_machines_have_the_tables_of_the_real_ones(
+    machine: str, names: str
+) -> None:
+    codes = [str(code) for code in verified(Machine(machine).run())]
+    pages = [code for code in codes if code.endswith(" pages")]
+    assert pages == [f"{name} pages" for name in names.split()]

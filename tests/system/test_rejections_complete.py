@@ -98,6 +98,17 @@ def tpm_refused(machine: Machine) -> None:
     machine.board.tpm.power_on()
 
 
+def tpm_required(machine: Machine) -> None:
+    """It dies in the hands of a machine that could go on without."""
+    machine.run(until="hostboot_init")
+    machine.board.tpm.power_off()
+
+
+def secondary_chip(machine: Machine) -> None:
+    chip = machine.board.secondaries[0]
+    chip.seeprom.reprogram(0, b"PIX")
+
+
 def container_rejected(machine: Machine) -> None:
     machine.flash["HBI"].write(b"\0")
 
@@ -192,6 +203,8 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.SEEPROM_FORMAT: ("sbe_immutable", seeprom_format),
     Refusal.SIGNING_MODE: ("sbe_immutable", signing_mode),
     Refusal.TPM_REFUSED: ("sbe_mutable", tpm_refused),
+    Refusal.TPM_REQUIRED: ("hostboot_ext", tpm_required),
+    Refusal.SECONDARY_CHIP: ("hostboot_ext", secondary_chip),
     Refusal.CONTAINER_REJECTED: ("hostboot_init", container_rejected),
     Refusal.SBE_REPORTED: ("hostboot_ext", sbe_reported),
     Refusal.PARTITION_TABLE: ("hostboot_loader", partition_table),
@@ -218,6 +231,10 @@ def test_every_refusal_is_provoked(small: Machine, refusal: Refusal) -> None:
         machine = Machine("small", settings=settings)
     if refusal in (Refusal.HBI_SALT, Refusal.PAGE_HASH):
         machine = Machine("small", settings=PAGED)
+    if refusal is Refusal.TPM_REQUIRED:
+        machine = Machine("small", settings=["machine.measure.profile=p10"])
+    if refusal is Refusal.SECONDARY_CHIP:
+        machine = Machine("small", settings=["machine.secondary-chips=[{}]"])
     breaks(machine)
     with pytest.raises(BootFailure) as caught:
         machine.run()

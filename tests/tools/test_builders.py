@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
 import shutil
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from pefstack import FormatError, Machine, UsageError
+from pefstack.hw.flip import FlipSpec, flipped
 from pefstack.images import ecc
 from pefstack.images.ffs import FfsTable
-from pefstack.tools.builders.content import content, flipped, key_set
+from pefstack.tools.builders.content import content, key_set
 from pefstack.tools.builders.machine import BuiltImages, build_images
-from pefstack.tools.builders.spec import ContentSpec, FlipSpec, ImageSpec, KeysSpec
+from pefstack.tools.builders.spec import ContentSpec, ImageSpec, KeysSpec
 from pefstack.tools.built import build_folder
 from pefstack.tools.machine_file import BUILT_IN, load
 
@@ -45,6 +47,20 @@ def test_content_of_a_text_and_of_a_file(tmp_path: Path) -> None:
     assert content(ContentSpec(file=str(tmp_path / "a")), "X") == b"\0\xff"
     with pytest.raises(UsageError, match="none: No such file"):
         content(ContentSpec(file=str(tmp_path / "none")), "X")
+
+
+def test_what_is_compressed_is_what_firmware_can_read() -> None:
+    """One stream with CRC32 and one LZMA2 block, the same at every build."""
+    made = content(ContentSpec(text="OPAL" * 1000, xz=True), "PAYLOAD")
+    assert made[:8] == b"\xfd7zXZ\0\0\x01"  # magic, stream flags: CRC32
+    assert made[-2:] == b"YZ"
+    # block header: one filter, no sizes; LZMA2 with a dictionary of 8 MiB
+    assert made[12:17] == bytes([0x02, 0x00, 0x21, 0x01, 0x16])
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    assert reader.decompress(made) == b"OPAL" * 1000
+    assert (reader.eof, reader.unused_data) == (True, b"")
+    assert made == content(ContentSpec(text="OPAL" * 1000, xz=True), "PAYLOAD")
+    assert len(made) < 100
 
 
 def test_bits_are_counted_from_the_lowest() -> None:

@@ -10,12 +10,12 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.tools.builders.spec import (
     ContainerSpec,
     ContentSpec,
     FlashSpec,
-    FlipSpec,
     ImageSpec,
     KeysSpec,
     MeasurementSpec,
@@ -33,7 +33,9 @@ KEYS = st.builds(KeysSpec, file=WORDS) | st.builds(KeysSpec, seed=WORDS)
 CONTENTS = (
     st.builds(ContentSpec, file=WORDS, seed=TEXTS)
     | st.builds(ContentSpec, text=WORDS)
-    | st.builds(ContentSpec, fill=st.integers(1, MAX_SIZE), seed=TEXTS)
+    | st.builds(
+        ContentSpec, fill=st.integers(1, MAX_SIZE), seed=TEXTS, xz=st.booleans()
+    )
 )
 CONTAINERS = st.builds(
     ContainerSpec,

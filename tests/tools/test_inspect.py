@@ -64,6 +64,43 @@ def test_what_follows_the_payload_is_named() -> None:
     assert (found.regions[-1].name, found.regions[-1].size) == ("unprotected", 4)
 
 
+def paged_container() -> bytearray:
+    """SBE of the stock machine: header, table of 96 pages, pages."""
+    data = Machine("p9").flash["SBE"].data
+    return bytearray(data[: int.from_bytes(data[6:14], "big")])
+
+
+def test_what_lies_behind_a_hash_page_table_is_checked() -> None:
+    raw = paged_container()
+    found = inspect_bytes(raw + b"more")
+    covered(found)
+    values = named(found)
+    assert values["payload"] == "hash as in the header; a hash page table"
+    assert values["pages"] == "96 pages, each as in the table"
+    pages, rest = found.regions[-2:]
+    assert (pages.offset, pages.size) == (0x2000, 0x60000)
+    assert (rest.name, rest.size) == ("unprotected", 4)
+
+
+def test_a_page_that_is_not_as_in_its_table_is_named() -> None:
+    raw = paged_container()
+    raw[0x2000 + 5 * 0x1000 + 9] ^= 1
+    found = named(inspect_bytes(raw))
+    assert found["payload"].startswith("hash as in the header")
+    assert found["pages"].startswith("96 pages; hash page table: page 0x5: found ")
+
+
+@pytest.mark.parametrize("size", [0x1000 + 0x1000, 0x2000 + 128 * 0x1000, 1 << 60])
+def test_sizes_that_do_not_fit_are_no_pages(size: int) -> None:
+    """An untrusted container size: no rest, more pages than entries, far too much."""
+    raw = paged_container() + bytes(0x60000)
+    raw[6:14] = size.to_bytes(8, "big")
+    found = inspect_bytes(raw)
+    covered(found)
+    assert "pages" not in named(found)
+    assert named(found)["payload"] == "hash as in the header"
+
+
 def test_a_container_behind_ecc() -> None:
     raw = (GOOD / "hbb-1sw.stb").read_bytes()
     raw += bytes(-len(raw) % 8)

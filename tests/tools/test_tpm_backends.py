@@ -292,7 +292,7 @@ def test_one_write_and_one_read() -> None:
 
 
 def test_what_a_device_cannot_do() -> None:
-    with device(lambda _: b"") as path:
+    with device(lambda _: b"x") as path:
         tpm = DeviceTpm(path)
         lines: list[tuple[str, Callable[[], object]]] = [
             ("PCRs are as they are", tpm.power_on),
@@ -340,7 +340,8 @@ def test_a_boot_on_a_device_adds_to_what_is_there() -> None:
     with device(answer) as path:
         machine = Machine("p10", tpm=f"dev:{path}").run()
         assert isinstance(machine.board.tpm, ForeignTpm)
-        assert isinstance(device_tpm := machine.board.tpm._tpm, DeviceTpm)
+        device_tpm = machine.board.tpm._tpm
+        assert isinstance(device_tpm, DeviceTpm)
         device_tpm.close()
     assert {*codes} == {0x182}
     assert machine.journal[0].detail["tpm"] == "foreign-running"

@@ -231,6 +231,25 @@ def test_a_flash_without_containers_is_answered_with_no(
     assert answer["notes"] == ["no container found: nothing here can be verified"]
 
 
+def test_pages_of_a_flash_show_by_their_sizes(tmp_path: Path, capsys: Caught) -> None:
+    machine = Machine("p9")
+    answer = verified(capsys, written(tmp_path, flash_of(machine)), code=0)
+    pages = [each for each in answer["findings"] if each["place"].endswith(" pages")]
+    names = ["HBI", "SBE", "HCODE", "WOFDATA", "MEMD"]
+    assert [each["place"] for each in pages] == [f"{name} pages" for name in names]
+    assert {each["rules"] for each in pages} == {"hash page table"}
+    machine.flash["MEMD"].write(b"wrong", 0x2000 + 0x7FF0)
+    other = Machine("p9", settings=["image.flash.partition.HBB.content.seed=other"])
+    machine.flash["HBB"].write(other.flash["HBB"].data)
+    answer = verified(capsys, written(tmp_path, flash_of(machine)), code=1)
+    bad = [each for each in answer["findings"] if not each["good"]]
+    assert [(each["place"], each["refusal"], each["check"]) for each in bad] == [
+        ("HBI pages", "hbi-salt", "salt"),
+        ("MEMD pages", "page-hash", "page 0x7"),
+    ]
+    assert {each["stage"] for each in bad} == {""}
+
+
 def test_a_container_that_nobody_announced(
     small: Machine, tmp_path: Path, capsys: Caught
 ) -> None:

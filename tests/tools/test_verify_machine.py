@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container_matrix import HW_KEY_HASH, put_bytes
-from pefstack import BootFailure, FormatError, Machine
+from pefstack import BootFailure, FormatError, Machine, Refusal
 from pefstack.hw.machine import FusesSpec, MachineSpec
 from pefstack.images.signing import SigningOptions, seeded_key_set, sign_header
 from pefstack.images.xip import SECTION_NAMES, XipHeader
@@ -139,6 +139,32 @@ def test_pages_of_hbi_agree_with_the_boot(breaks: Callable[[Machine], None]) -> 
     else:
         assert refusals == []
     assert bool(refusals) == (breaks is not good_page)
+
+
+@pytest.mark.parametrize("name", ["SBE", "MEMD", "HCODE", "WOFDATA"])
+def test_pages_of_other_partitions_agree_with_the_boot(name: str) -> None:
+    place = f"image.flash.partition.{name}"
+    machine = Machine(
+        "small",
+        settings=[
+            PAGED[0],
+            f"{place}.base=0xd0000",
+            f"{place}.size=0x9000",
+            f"{place}.content.fill=0x3800",
+            f"{place}.container.hash-pages=true",
+        ],
+    )
+    assert verify_machine(built(machine)).good
+    machine.flash[name].write(bytes(8), 0x3000)
+    bad = [f for f in verify_machine(built(machine)).findings if not f.good]
+    assert [(f.place, f.refusal, f.check) for f in bad] == [
+        (f"{name} pages", "page-hash", "page 0x1")
+    ]
+    assert name in bad[0].mend
+    with pytest.raises(BootFailure) as caught:
+        machine.run()
+    assert caught.value.refusal is Refusal.PAGE_HASH
+    assert bad[0].found in caught.value.reason
 
 
 CODE = bytes(range(64))

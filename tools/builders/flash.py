@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from pefstack.firmware.profile_row import ProfileTable
+from pefstack.hw.flip import flipped
 from pefstack.hw.mapping import SettingError
 from pefstack.images import ecc, ffs_entry, hash_page_table
 from pefstack.images.container_peek import sw_signatures_of
@@ -13,8 +16,8 @@ from pefstack.images.ffs_build import partition as table_entry
 from pefstack.images.ffs_entry import FfsEntry
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.container import signed_header
-from pefstack.tools.builders.content import content, flipped, key_set
-from pefstack.tools.builders.spec import ContainerSpec, FlashSpec, PartitionSpec
+from pefstack.tools.builders.content import content, key_set, page_salt
+from pefstack.tools.builders.spec import ContainerSpec, FlashSpec
 
 BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
 _BLANK_WORD: Final = b"\xff" * 8
@@ -29,14 +32,16 @@ _MISC: Final = {  # ffspart's letters
 }
 
 
-def build_flash(spec: FlashSpec, keys: KeySet) -> bytearray:
-    """The image: a table at the start and one near the end, partitions, erased gaps."""
+def build_flash(spec: FlashSpec, keys: KeySet, profile: ProfileTable) -> bytearray:
+    """The image: a table at the start and one near the end, partitions, erased gaps.
+
+    What a hash page table needs beside its container follows from the profile.
+    """
     signing = keys if spec.keys is None else key_set(spec.keys)
     image = bytearray(b"\xff") * spec.size
     _put_tables(spec, image)
-    salt = _salt(spec, signing)
     for name, each in spec.present.items():
-        raw = _raw(name, each, signing, salt)
+        raw = _raw(name, spec, signing, profile)
         image[each.base : each.base + len(raw)] = raw
     return image
 
@@ -79,11 +84,15 @@ def _misc(name: str, flags: str) -> int:
     return sum(_MISC[letter] for letter in set(flags))
 
 
-def _raw(name: str, spec: PartitionSpec, keys: KeySet, salt: bytes) -> bytes:
+def _raw(name: str, flash: FlashSpec, keys: KeySet, profile: ProfileTable) -> bytes:
     """What lies in the partition: content, signed, damaged, behind ECC as asked."""
+    spec = flash.partition[name]
     data = b"" if spec.content is None else content(spec.content, name)
     if spec.container is not None and spec.signed:
-        data = _signed(name, data, spec.container, keys, salt)
+        if spec.container.hash_pages:
+            data = _paged(name, data, flash, keys, profile)
+        else:
+            data = signed_header(data, spec.container, keys, name) + data
     data = flipped(data, spec.flip, name)
     room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
     if len(data) > room:
@@ -93,17 +102,24 @@ def _raw(name: str, spec: PartitionSpec, keys: KeySet, salt: bytes) -> bytes:
     return flipped(raw, spec.flip_raw, name)
 
 
-def _signed(
-    name: str, data: bytes, spec: ContainerSpec, keys: KeySet, salt: bytes
+def _paged(
+    name: str, data: bytes, flash: FlashSpec, keys: KeySet, profile: ProfileTable
 ) -> bytes:
-    """The container; with hash pages the table is signed and the data follows it."""
-    if not spec.hash_pages:
-        return signed_header(data, spec, keys, name) + data
+    """A container whose payload is the table; the data follows it unprotected."""
+    if name not in profile.paged:
+        those = ", ".join(profile.paged) or "none"
+        problem = f"the profile reads no pages of {name}; partitions with pages: "
+        raise SettingError(f"{name}.container.hash-pages", problem + those)
+    part = flash.partition[name]
+    container = part.container or ContainerSpec()
+    flags = container.sw_flags | profile.flag_of(name)
+    salt = _hbi_salt(flash, keys) if name == "HBI" else page_salt(part.content, name)
     table = hash_page_table.build(salt, data)
-    return signed_header(table, spec, keys, name, len(data)) + table + data
+    flagged = replace(container, sw_flags=flags)
+    return signed_header(table, flagged, keys, name, len(data)) + table + data
 
 
-def _salt(spec: FlashSpec, keys: KeySet) -> bytes:
+def _hbi_salt(spec: FlashSpec, keys: KeySet) -> bytes:
     """What begins HBI's table: it follows from the signatures over HBB."""
     hbb = spec.present.get("HBB")
     if hbb is None or hbb.container is None or hbb.content is None:

@@ -38,7 +38,7 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
     table = profile_of(spec.measure).table
     return BuiltImages(
         spec=spec,
-        flash=build_flash(image.flash, keys),
+        flash=build_flash(image.flash, keys, table),
         seeprom=build_seeprom(image.seeprom, keys, fuses, table),
         measurement_seeprom=build_measurement_seeprom(image.measurement),
     )

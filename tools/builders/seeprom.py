@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from pefstack.firmware.profile_row import ProfileTable
+from pefstack.hw.flip import flipped
 from pefstack.hw.machine import FusesSpec
 from pefstack.images.hbbl_area import build_area
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
@@ -13,7 +14,7 @@ from pefstack.images.sbe_payload import padded, patent_sbe_fw
 from pefstack.images.signing import KeySet
 from pefstack.images.xip_build import build_image
 from pefstack.tools.builders.container import signed_header
-from pefstack.tools.builders.content import content, flipped
+from pefstack.tools.builders.content import content
 from pefstack.tools.builders.spec import (
     ContentSpec,
     MeasurementSpec,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 
 MIN_FLASH_SIZE: Final = 0x10000
@@ -31,13 +32,15 @@ class KeysSpec:
 class ContentSpec:
     """Bytes: of a file, of a text, or ``fill`` bytes of filler that follow from a seed.
 
-    Filler stands where a real machine has code: nothing of it is executed.
+    Filler stands where a real machine has code: nothing of it is executed. ``xz``
+    compresses what there is, as PAYLOAD and UVISOR are in real flashes.
     """
 
     file: str = ""
     text: str = ""
     fill: int = 0
     seed: str = "pefstack"
+    xz: bool = False
 
     def __post_init__(self) -> None:
         if (bool(self.file) + bool(self.text) + bool(self.fill)) != 1:
@@ -70,18 +73,6 @@ class ContainerSpec:
         check_range("hw-flags", self.hw_flags, _UINT32)
         check_range("sw-flags", self.sw_flags, _UINT32)
         check_range("target-hrmor", self.target_hrmor, _UINT64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlipSpec:
-    """One bit to flip in a finished content, counted from its start (0: lowest bit)."""
-
-    offset: int
-    bit: int = 0
-
-    def __post_init__(self) -> None:
-        check_range("offset", self.offset, MAX_FLASH_SIZE)
-        check_range("bit", self.bit, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pefstack.hw.errors import DeviceError
+from pefstack.hw.tpm.absent import AbsentTpm
 from pefstack.hw.tpm.foreign import ForeignTpm
+from pefstack.tools.errors import UsageError
 from pefstack.tools.machine import Machine
 from pefstack.tools.tpm_server.server import Address, TpmServer
 from pefstack.tools.tpm_server.service import TpmService
@@ -26,8 +27,8 @@ def serve(
 def serve_machine(machine: Machine, wanted: dict[str, int], *, as_json: bool) -> None:
     """Serve the TPM of a machine as it is now; the machine itself stays as it is."""
     tpm, clock = machine.board.tpm, machine.board.clock
-    if isinstance(tpm, ForeignTpm):
-        raise DeviceError("tpm", 0, "a foreign TPM is served by its owner")
+    if isinstance(tpm, ForeignTpm | AbsentTpm):
+        raise UsageError("--keep: the machine has no TPM of its own to serve")
 
     def announce(addresses: list[Address]) -> None:
         lines = address_lines(addresses)

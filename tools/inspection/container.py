@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from pefstack.images.codec import Buffer
 from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.hash_page_table import (
+    MAX_DATA_SIZE,
+    PageError,
+    check_pages,
+    page_count,
+    table_size,
+)
 from pefstack.images.signing import HW_KEY_NAMES, SW_KEY_NAMES
 from pefstack.tools.inspection.region import Region, rest
 
@@ -43,14 +50,19 @@ def container_regions(raw: Buffer) -> Iterator[Region]:
 
 
 def summary(raw: Buffer) -> str:
-    """One line: label, sizes, versions."""
+    """One line: label, sizes, versions, and pages where it has any.
+
+    ``raw`` begins with the header; what follows it may be missing.
+    """
     header = ContainerHeader.from_prefix(raw)
     software = header.software
+    pages = _pages(header, *_parts(raw, header))
     return (
         f"container {header.label or '(no label)'}: "
         f"payload 0x{software.payload_size:x} bytes, "
         f"{header.prefix.sw_key_count} software keys, "
         f"security version {software.security_version}"
+        + (f"; {pages.value}" if pages else "")
     )
 
 
@@ -102,11 +114,43 @@ def _many(
 
 def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
     size = header.software.payload_size
-    there = min(size, len(raw) - HEADER_SIZE)
-    payload = memoryview(raw)[HEADER_SIZE : HEADER_SIZE + there]
+    payload, behind = _parts(raw, header)
+    there = len(payload)
     good = hashlib.sha512(payload).digest() == header.software.payload_hash
     state = "hash as in the header" if good else "hash differs from the header"
     if there < size:
         state = f"cut short, the header says 0x{size:x} bytes"
-    yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state)
-    yield from rest(raw, HEADER_SIZE + there, len(raw), "unprotected")
+    pages = _pages(header, payload, behind)
+    kind = "; a hash page table" if pages else ""
+    yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state + kind)
+    if pages:
+        yield replace(pages, offset=HEADER_SIZE + there)
+    end = HEADER_SIZE + there + (pages.size if pages else 0)
+    yield from rest(raw, end, len(raw), "unprotected")
+
+
+def _parts(raw: Buffer, header: ContainerHeader) -> tuple[memoryview, memoryview]:
+    """The payload, as far as there is one, and what lies behind it."""
+    rest_of_it = memoryview(raw)[HEADER_SIZE:]
+    size = header.software.payload_size
+    return rest_of_it[:size], rest_of_it[size:]
+
+
+def _pages(
+    header: ContainerHeader, table: memoryview, behind: memoryview
+) -> Region | None:
+    """What lies behind a hash page table, which shows by the sizes of both.
+
+    The container size says how much it is; in a partition more may follow.
+    """
+    whole = header.hardware.container_size - HEADER_SIZE - len(table)
+    size = min(len(behind), max(0, whole))
+    if not size or size > MAX_DATA_SIZE or len(table) != table_size(size):
+        return None
+    count = page_count(size)
+    state = f"{count} pages, each as in the table"
+    try:
+        check_pages(table, behind[:size])
+    except PageError as wrong:
+        state = f"{count} pages; {wrong}"
+    return Region(offset=0, size=size, name="pages", value=state)

@@ -8,7 +8,7 @@ from typing import Final
 from pefstack.images import ecc
 from pefstack.images import ffs_entry as entries
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, MAGIC
+from pefstack.images.container import MAGIC
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsTable
 from pefstack.images.ffs_entry import TYPE_PARTITION, FfsEntry
@@ -86,7 +86,7 @@ def _state(raw: memoryview, entry: FfsEntry) -> list[str]:
 def _content(data: memoryview) -> str:
     if int.from_bytes(data[:4], "big") == MAGIC:
         try:
-            return summary(data[:HEADER_SIZE])
+            return summary(data)
         except FormatError as broken:
             return f"broken container: {broken}"
     return uniform(bytes(data))

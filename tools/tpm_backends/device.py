@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from pefstack.hw.tpm.codes import MAX_RESPONSE_SIZE
-from pefstack.hw.tpm.interface import TpmInterface
-from pefstack.tools.tpm_backends.wire import BackendError, lost
+from pefstack.hw.tpm.interface import WiredTpm
+from pefstack.tools.tpm_backends.wire import UNKNOWN_ID, BackendError, lost
 
 
-class DeviceTpm(TpmInterface):
+class DeviceTpm(WiredTpm):
     """One write of a command, one read of its response, at locality 0.
 
     The kernel has its power, its localities and its hash sequence: asking for one of
@@ -32,6 +32,14 @@ class DeviceTpm(TpmInterface):
     def power_off(self) -> None:
         """BackendError."""
         self._no("its power can't be switched")
+
+    def read_id(self) -> bytes:
+        """Of nobody in particular: the register can't be asked for."""
+        return UNKNOWN_ID
+
+    def request_locality(self, locality: int) -> bool:
+        """Locality 0 is the only one."""
+        return locality == 0
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The answer to one command; BackendError when there is none."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.hw.errors import DeviceError
-from pefstack.hw.tpm.codes import HEADER_SIZE, MAX_RESPONSE_SIZE
-from pefstack.hw.tpm.interface import TpmInterface
-from pefstack.tools.tpm_backends.wire import Wire
+from pefstack.hw.tpm.codes import HEADER_SIZE, LOCALITY_COUNT, MAX_RESPONSE_SIZE
+from pefstack.hw.tpm.interface import WiredTpm
+from pefstack.tools.tpm_backends.wire import UNKNOWN_ID, Wire
 from pefstack.tools.tpm_server.swtpm import DELETE_VOLATILE, Code, Result
 
 
-class SwtpmTpm(TpmInterface):
+class SwtpmTpm(WiredTpm):
     """Each request on a connection of its own, so that others come in between."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -34,6 +34,14 @@ class SwtpmTpm(TpmInterface):
         """STOP."""
         self._ask(Code.STOP)
         self._on = False
+
+    def read_id(self) -> bytes:
+        """Of nobody in particular: the register can't be asked for."""
+        return UNKNOWN_ID
+
+    def request_locality(self, locality: int) -> bool:
+        """Any that there is; it goes along with each command."""
+        return 0 <= locality < LOCALITY_COUNT
 
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The answer to one command; DeviceError when there is none."""

@@ -8,6 +8,8 @@ from typing import Final, Self
 
 from pefstack.hw.errors import DeviceError
 
+# TPM_DID_VID of a TPM that is there, whoever made it: QEMU's emulated TPMs say so
+UNKNOWN_ID: Final = bytes.fromhex("14100100")
 SECONDS: Final = 120.0  # a slow TPM makes an RSA key
 
 

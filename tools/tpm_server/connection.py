@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from pefstack.tools.tpm_server.framing import Port, Reply
@@ -37,9 +36,9 @@ class Connection(asyncio.Protocol):
     what a client can make it hold is bounded.
     """
 
-    def __init__(self, house: House, make_port: Callable[[], Port]) -> None:
+    def __init__(self, house: House, port: Port) -> None:
         self._house: Final = house
-        self._port: Final = make_port()
+        self._port: Final = port
         self._buffer: Final = bytearray()
         self._transport: asyncio.Transport
         self._socket: socket.socket
@@ -52,13 +51,13 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_LIMIT)
         self._socket = transport.get_extra_info("socket")
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._acknowledge()
         if not self._house.welcome(self):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
-        self._acknowledge()
+        if self._port.pieces:
+            self._acknowledge()
         self._buffer.extend(data)
         self._work()
 
@@ -88,6 +87,7 @@ class Connection(asyncio.Protocol):
             return
         reply = self._port.answer(self._buffer)
         if reply is None:
+            self._acknowledge()
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(PATIENCE, self._give_up)
             self._transport.resume_reading()
@@ -118,6 +118,9 @@ class Connection(asyncio.Protocol):
             self._patience = None
 
     def _acknowledge(self) -> None:
-        """Linux takes the setting back by itself, hence again and again."""
+        """A client may wait for this before it sends the rest of its request.
+
+        Linux takes the setting back by itself, hence again and again.
+        """
         if _QUICKACK is not None:
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

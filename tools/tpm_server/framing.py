@@ -43,7 +43,13 @@ class Reply:
 
 
 class Port(Protocol):
-    """The talk on one connection: bytes in, a reply for each whole request."""
+    """What connections talk to: bytes in, a reply for each whole request.
+
+    It keeps nothing of a connection: what is not whole stays in the buffer.
+    ``pieces``: clients write a request in pieces, and wait for each to be acknowledged.
+    """
+
+    pieces: bool
 
     def answer(self, buffer: bytearray) -> Reply | None:
         """Take one request off the buffer; None while it is not whole."""

@@ -81,7 +81,9 @@ _ENDINGS: Final = {
 
 
 class CommandPort:
-    """One connection to the command port."""
+    """What every connection to the command port talks to."""
+
+    pieces = True  # tpm2-tss does
 
     def __init__(self, service: TpmService) -> None:
         self._service: Final = service
@@ -121,7 +123,9 @@ class CommandPort:
 
 
 class PlatformPort:
-    """One connection to the platform port."""
+    """What every connection to the platform port talks to."""
+
+    pieces = True  # tpm2-tss does
 
     def __init__(self, service: TpmService) -> None:
         self._actions: Final[dict[int, Callable[[], bytes | None]]] = {

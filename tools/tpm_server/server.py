@@ -110,35 +110,31 @@ class TpmServer:
         return str(found[0][4][0])
 
     async def _listen(self, protocol: str) -> Address:
-        first, second = PORTS[protocol]
+        first, second = (make(self._service) for make in PORTS[protocol])
         wanted = self._wanted[protocol]
         for _ in range(1 if wanted else _TRIES):
             listener = await self._bound(wanted, first)
-            port: int = listener.sockets[0].getsockname()[1]
+            number: int = listener.sockets[0].getsockname()[1]
             try:
-                self._listeners.append(await self._bound(port + 1, second))
+                self._listeners.append(await self._bound(number + 1, second))
             except UsageError:
                 listener.close()
                 if wanted:
                     raise
                 continue
             self._listeners.append(listener)
-            return Address(protocol=protocol, host=self._host, port=port)
+            return Address(protocol=protocol, host=self._host, port=number)
         raise UsageError(f"{self._host}: found no two free ports in a row")
 
-    async def _bound(
-        self, port: int, make_port: Callable[[TpmService], Port]
-    ) -> asyncio.Server:
+    async def _bound(self, number: int, port: Port) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
             return await loop.create_server(
-                lambda: Connection(self, lambda: make_port(self._service)),
-                self._host,
-                port,
+                lambda: Connection(self, port), self._host, number
             )
         except (OSError, OverflowError) as exc:
             reason = getattr(exc, "strerror", None) or str(exc)
-            raise UsageError(f"{self._host}, port {port}: {reason}") from exc
+            raise UsageError(f"{self._host}, port {number}: {reason}") from exc
 
     def _close(self) -> None:
         for listener in self._listeners:

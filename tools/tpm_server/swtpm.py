@@ -95,7 +95,9 @@ Outcome = bytes | Result | None
 
 
 class DataPort:
-    """One connection to the data port: commands, with nothing around them."""
+    """The data port: commands, with nothing around them."""
+
+    pieces = False
 
     def __init__(self, service: TpmService) -> None:
         self._service: Final = service
@@ -123,7 +125,9 @@ class DataPort:
 
 
 class ControlPort:
-    """One connection to the control port."""
+    """What every connection to the control port talks to."""
+
+    pieces = False
 
     def __init__(self, service: TpmService) -> None:
         self._service: Final = service

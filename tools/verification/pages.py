@@ -1,12 +1,14 @@
-"""Verify what lies behind HBI's hash page table, as hostboot ext does."""
+"""Verify what lies behind a hash page table, as hostboot ext does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
+from pefstack.firmware.pages import code_of
 from pefstack.firmware.partitions import Partition
+from pefstack.firmware.profile_row import ProfileTable
+from pefstack.firmware.profiles import PROFILES
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.container import HEADER_SIZE
@@ -20,54 +22,83 @@ from pefstack.images.ffs import FfsTable
 from pefstack.images.hash_page_table import (
     ENTRY_SIZE,
     PageError,
-    check_page,
+    check_pages,
     hbi_salt,
-    page_at,
-    page_count,
+    table_size,
 )
 from pefstack.images.rejection import LOG_GOOD
 from pefstack.tools.verification.finding import Finding, refused
 from pefstack.tools.verification.flash import place_of
 
-PLACE: Final = "HBI pages"
+
+def page_findings(
+    flash: memoryview, table: FfsTable, name: str, profile: ProfileTable
+) -> Iterator[Finding]:
+    """Every page of a partition that is there, of HBI the salt too.
+
+    Nothing where the profile reads no pages of it, or it is protected as a whole.
+    """
+    place = place_of(table, name)
+    header = _header(flash, place)
+    size = profile.paged_size(name, header) if header else 0
+    if size:
+        yield from _findings(flash, table, place, size, "hostboot_ext")
 
 
-def page_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
-    """The salt and every page; nothing where HBI has no pages."""
-    if not {"HBB", "HBI"} <= set(table.partition_sizes):
-        return
-    hbi, hbb = place_of(table, "HBI"), place_of(table, "HBB")
-    header = _data(flash, hbi, 0, HEADER_SIZE).data
-    size = unprotected_size(header) if len(header) == HEADER_SIZE else 0
-    if not size:
-        return
+def shaped_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
+    """The same where no profile is known: by the sizes of the table and of the rest."""
+    known = {name for each in PROFILES.values() for name in each.paged}
+    for name in (each for each in table.partition_sizes if each in known):
+        place = place_of(table, name)
+        header = _header(flash, place)
+        size = min(unprotected_size(header), place.room) if header else 0
+        if size and announced_payload_size(header) == table_size(size):
+            yield from _findings(flash, table, place, size)
+
+
+def _findings(
+    flash: memoryview, table: FfsTable, place: Partition, size: int, stage: str = ""
+) -> Iterator[Finding]:
     start = Finding(
-        place=PLACE, offset=hbi.offset, stage="hostboot_ext", rules="hash page table"
+        place=code_of(place.name),
+        offset=place.offset,
+        stage=stage,
+        rules="hash page table",
     )
-    protected = announced_payload_size(header) or 0
-    entries = _data(flash, hbi, HEADER_SIZE, protected).data
-    yield from _salt(start, entries, _data(flash, hbb, 0, HEADER_SIZE).data)
-    yield _pages(start, entries, _data(flash, hbi, HEADER_SIZE + protected, size))
+    protected = announced_payload_size(_header(flash, place)) or 0
+    entries = _data(flash, place, HEADER_SIZE, protected).data
+    if place.name == "HBI" and "HBB" in table.partition_sizes:
+        hbb = _header(flash, place_of(table, "HBB"))
+        yield from _salt(start, entries, hbb)
+    content = _data(flash, place, HEADER_SIZE + protected, size)
+    yield _pages(start, place.name, entries, content)
+
+
+def _header(flash: memoryview, place: Partition) -> bytes:
+    """The 4096 bytes of a header; none where the partition is shorter."""
+    header = _data(flash, place, 0, HEADER_SIZE).data
+    return header if len(header) == HEADER_SIZE else b""
 
 
 def _salt(start: Finding, entries: bytes, hbb: bytes) -> Iterator[Finding]:
     """Nothing where the table begins with what HBB's signatures give."""
-    found, wanted = entries[:ENTRY_SIZE], hbi_salt(sw_signatures_of(hbb))
+    found = entries[:ENTRY_SIZE]
+    wanted = hbi_salt(sw_signatures_of(hbb)) if hbb else b""
     if found != wanted:
         mend = "put HBB and HBI of the same build into the flash"
         texts = "salt", found.hex(), wanted.hex(), mend
-        yield refused(replace(start, stage="hostboot_init"), Refusal.HBI_SALT, *texts)
+        stage = start.stage and "hostboot_init"
+        yield refused(replace(start, stage=stage), Refusal.HBI_SALT, *texts)
 
 
-def _pages(start: Finding, entries: bytes, content: ecc.Decoded) -> Finding:
+def _pages(start: Finding, name: str, entries: bytes, content: ecc.Decoded) -> Finding:
     if content.uncorrectable:
         found = f"{len(content.uncorrectable)} uncorrectable words"
         texts = "ECC", found, "none", "write the partition again"
         return refused(start, Refusal.ECC_UNCORRECTABLE, *texts)
-    mend = "write HBI again; a page is not the one that was signed"
+    mend = f"write {name} again; a page is not the one that was signed"
     try:
-        for number in range(page_count(len(content.data))):
-            check_page(entries, number, page_at(content.data, number))
+        check_pages(entries, content.data)
     except PageError as wrong:
         check = f"page 0x{wrong.page_number:x}"
         texts = check, wrong.found, wrong.expected, mend

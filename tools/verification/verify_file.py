@@ -20,7 +20,12 @@ from pefstack.tools.verification.finding import (
     Verification,
     refused,
 )
-from pefstack.tools.verification.flash import flash_findings, rom_finding
+from pefstack.tools.verification.flash import (
+    flash_findings,
+    rom_finding,
+    table_of,
+)
+from pefstack.tools.verification.pages import shaped_findings
 from pefstack.tools.verification.seeprom import (
     FIRMWARE_HEADER,
     HBBL_HEADER,
@@ -109,7 +114,9 @@ def _behind_ecc(start: Finding, raw: Buffer, asked: Asked) -> Finding:
 def _flash(name: str, raw: Buffer, asked: Asked) -> Verification:
     """A table may also be found where the one at the start is broken."""
     try:
-        findings = tuple(flash_findings(raw, asked.trust))
+        flash = memoryview(raw)
+        pages = shaped_findings(flash, table_of(flash))
+        findings = (*flash_findings(flash, asked.trust), *pages)
     except FormatError as broken:
         if bytes(raw[:4]) == _FLASH:
             raise

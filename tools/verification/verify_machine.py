@@ -120,8 +120,8 @@ def _partitions(
             continue
         rules, trust = _RULES.get(stage, Rules()), _trust(fuses, stage)
         yield partition_finding(flash, place_of(table, name), rules, trust, stage)
-        if name == "HBI" and profile.table.hbi_has_pages:
-            yield from page_findings(flash, table)
+        if stage != "opal":
+            yield from page_findings(flash, table, name, profile.table)
 
 
 def _programme(table: FfsTable, profile: Profile) -> Iterator[tuple[str, str]]:

@@ -36,13 +36,18 @@ def pcr_extend(
     """H(old || digest) in each bank named; banks without this PCR are ignored."""
     if isinstance(pcr_handle, Hierarchy):  # TPM_RH_NULL
         return ()
-    if not EXTEND_MASKS[inner.locality] >> pcr_handle & 1:
-        raise Refusal(TpmRc.LOCALITY)
+    check_extend(inner, pcr_handle)
     for alg, digest in digests:
         value = inner.state.pcrs.extend(alg, pcr_handle, digest)
         if value is not None:
             _note_extend(inner, pcr_handle, alg, digest, value)
     return ()
+
+
+def check_extend(inner: Internals, pcr: Pcr) -> None:
+    """TPM_RC_LOCALITY where the locality of the command may not extend a PCR."""
+    if not EXTEND_MASKS[inner.locality] >> pcr & 1:
+        raise Refusal(TpmRc.LOCALITY)
 
 
 def _note_extend(

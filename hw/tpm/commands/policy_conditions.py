@@ -142,7 +142,7 @@ def policy_counter_timer(
     inner: Internals, session: Session, operand: bytes, offset: int, operation: int
 ) -> tuple[()]:
     """A comparison with a part of TPMS_TIME_INFO."""
-    policy, now = policy_of(session), time_info(inner)
+    policy, now = policy_of(session), time_info(inner).to_bytes()
     if not session.is_trial:
         if offset > len(now):
             raise Refusal(TpmRc.VALUE + P2)

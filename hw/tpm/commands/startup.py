@@ -6,6 +6,7 @@ from typing import Final
 
 from pefstack.hw.tpm.codes import TpmCc, TpmSu
 from pefstack.hw.tpm.command import Command, Parameter
+from pefstack.hw.tpm.commits import Commits
 from pefstack.hw.tpm.pcr import HCRTM_PCR
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals, Orderly, TpmState
@@ -70,6 +71,8 @@ def _forget(inner: Internals) -> None:
     state.sessions.end_all()
     state.saved_sequences.clear()
     state.object_contexts = 0
+    state.command_audit.restart()
+    state.commits = Commits()
 
 
 def _restart(inner: Internals, *, is_reset: bool, is_orderly: bool) -> None:
@@ -78,6 +81,7 @@ def _restart(inner: Internals, *, is_reset: bool, is_orderly: bool) -> None:
     state.clear_count += 1
     state.hierarchies.restart(inner.entropy, is_reset=is_reset)
     state.nv.startup(is_orderly=is_orderly)
+    state.pcr_group.auth_value = b""
 
 
 def _start_pcrs(state: TpmState, effect: str, locality: int) -> None:

@@ -6,17 +6,29 @@ from typing import Final
 
 from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands import (
+    attestations,
+    audits,
+    ciphers,
+    clocks,
+    ecc_commits,
+    ecc_primitives,
+    hashing,
     nv_content,
     nv_definition,
     nv_locks,
+    pcr_authorization,
+    platform,
     policy_authorizations,
     policy_conditions,
     policy_hashes,
     policy_nv,
+    rsa_primitives,
+    sequences,
+    signatures,
+    testing,
 )
 from pefstack.hw.tpm.commands.allocation import PCR_ALLOCATE
 from pefstack.hw.tpm.commands.capability import GET_CAPABILITY
-from pefstack.hw.tpm.commands.clocks import READ_CLOCK
 from pefstack.hw.tpm.commands.contexts import (
     CONTEXT_LOAD,
     CONTEXT_SAVE,
@@ -64,13 +76,26 @@ from pefstack.hw.tpm.commands.startup import (
 )
 
 _FAMILIES: Final = (
+    attestations,
+    audits,
+    ciphers,
+    clocks,
+    ecc_commits,
+    ecc_primitives,
+    hashing,
     nv_content,
     nv_definition,
     nv_locks,
+    pcr_authorization,
+    platform,
     policy_authorizations,
     policy_conditions,
     policy_hashes,
     policy_nv,
+    rsa_primitives,
+    sequences,
+    signatures,
+    testing,
 )
 COMMANDS: Final[dict[int, Command]] = {
     int(command.code): command
@@ -86,7 +111,6 @@ COMMANDS: Final[dict[int, Command]] = {
         GET_RANDOM,
         GET_TEST_RESULT,
         PCR_READ,
-        READ_CLOCK,
         PCR_EXTEND,
         START_AUTH_SESSION,
         POLICY_RESTART,
