@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from pefstack.hw.tpm.authorization import authorize
+from pefstack.hw.tpm.command import Command, Handle
 from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.handles import TPMI_RH_OWNER
+from pefstack.hw.tpm.invocation import Invocation
+from pefstack.hw.tpm.response_codes import Refusal
+from pefstack.hw.tpm.session import SessionUse
 from tpm_client_kit import (
     AES_128_CFB,
     ClientSession,
@@ -15,6 +21,7 @@ from tpm_client_kit import (
 )
 from tpm_kit import (
     EMPTY_PASSWORD,
+    PW,
     SHA1,
     SHA256,
     SHA384,
@@ -176,3 +183,22 @@ def test_three_loaded_sessions_and_no_more() -> None:
     params = two_b(bytes(16)) + two_b(b"") + b"\0" + b"\0\x10" + b"\0\x0b"
     raw = command(0x176, params, handles=(0x40000007, 0x40000007))
     assert rc_of(tpm.execute(raw)) == 0x903
+
+
+def test_two_handles_need_two_sessions() -> None:
+    """PolicyNV authorizes one handle, ActivateCredential two."""
+    tpm, _, _ = started()
+    hierarchies = tpm._inner.state.hierarchies
+    declared = Command(
+        code=0x1FF,
+        action=lambda inner, one, two: (),
+        handles=(Handle(name="a", type=TPMI_RH_OWNER),) * 2,
+    )
+    call = Invocation(declared, [OWNER, OWNER], [hierarchies[OWNER]] * 2)
+    password = SessionUse(
+        handle=PW, session=None, nonce_caller=b"", attributes=0, auth=b""
+    )
+    authorize(tpm._inner, call, [password, password])
+    with pytest.raises(Refusal) as caught:
+        authorize(tpm._inner, call, [password])
+    assert caught.value.rc == 0x125

@@ -17,7 +17,7 @@ from pefstack.hw.tpm.codes import (
     TpmRh,
 )
 from pefstack.hw.tpm.command import Command, Parameter
-from pefstack.hw.tpm.commands.platform import NEED_PRESENCE
+from pefstack.hw.tpm.commands.platform_presence import NEED_PRESENCE
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.present_properties import present_properties
 from pefstack.hw.tpm.properties import (
