@@ -14,6 +14,7 @@ from tpm_kit import (
     SHUTDOWN_STATE,
     STARTUP_CLEAR,
     STARTUP_STATE,
+    off_tpm,
     power_cycle,
     rc_of,
     session,
@@ -341,3 +342,26 @@ def test_evict_control_asks_for_the_password() -> None:
     assert refused(tpm, lambda: send(tpm, 0x120, params, OWNER, key, area=area)) == (
         0x9A2
     )
+
+
+def test_context_numbers_go_on_in_a_restored_tpm() -> None:
+    """One key for one context: its number is not used again under one secret."""
+    tpm, _, _ = started()
+    key = create_primary(tpm).handle
+    context = save(tpm, key)
+    assert rc_of(tpm.execute(SHUTDOWN_STATE)) == 0
+    again, _, _ = off_tpm()
+    again.restore_state(tpm.save_state())
+    again.power_on()
+    assert rc_of(again.execute(STARTUP_STATE)) == 0
+    handle = restore(again, context).handle
+    assert save(again, handle)[:8] == bytes(7) + b"\2"
+
+
+def test_a_context_after_shutdown_makes_it_a_crash() -> None:
+    tpm, _, _ = started()
+    key = create_primary(tpm).handle
+    assert rc_of(tpm.execute(SHUTDOWN_STATE)) == 0
+    save(tpm, key)
+    power_cycle(tpm)
+    assert rc_of(tpm.execute(STARTUP_STATE)) == 0x1C4
