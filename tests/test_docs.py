@@ -669,7 +669,7 @@ def test_control_requests_and_state_file_of_the_tpm_server() -> None:
 
 
 def test_commands_of_the_tpm() -> None:
-    rows = table("threat-model.md", "The TPM")
+    rows = table("tpm.md", "Commands")
     documented = {
         (name.removeprefix("TPM2_").replace("_", "").upper(), int(code, 16))
         for name, code in column(rows, "command", "code")
