@@ -131,8 +131,7 @@ def _forget_objects(inner: Internals, hierarchy: int) -> None:
 
 
 def _note(inner: Internals, event: str, handle: int, **facts: bool) -> None:
-    """It lasts, it ends what Shutdown saved, and people want to know of it."""
-    inner.state.change_saved()
+    """It lasts, and people want to know of it."""
     inner.state.note_change()
     inner.journal.add("tpm", event, hierarchy=_NAME[handle], **facts)
 
