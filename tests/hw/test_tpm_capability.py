@@ -260,13 +260,16 @@ def test_what_there_is_is_listed_and_counted() -> None:
         params = two_b(b"") + two_b(public + two_b(b"") + b"\0\x08")
         raw = command(0x12A, params, handles=(0x40000001,), area=EMPTY_PASSWORD)
         assert rc_of(tpm.execute(raw)) == 0
-    key = put_in(tpm, ecc_areas(), hierarchy=0x40000001)
+    owned = put_in(tpm, ecc_areas(), hierarchy=0x40000001, external=False)
     put_in(tpm, hmac_areas())
-    params = 0x81000005.to_bytes(4, "big")
-    tpm._inner.state.objects.persistent[0x81000005] = (
-        tpm._inner.state.objects.transient[key]  # as EvictControl does
+    evict = command(
+        0x120,
+        0x81000005.to_bytes(4, "big"),
+        handles=(0x40000001, owned),
+        area=EMPTY_PASSWORD,
     )
-    assert params == listed(tpm, 0x81000000)[0].to_bytes(4, "big")
+    assert rc_of(tpm.execute(evict)) == 0
+    assert listed(tpm, 0x81000000) == [0x81000005]
     assert listed(tpm, 0x81000006) == []
     assert listed(tpm, 0x01000000) == [0x01000010, 0x01000020]
     assert listed(tpm, 0x01000011) == [0x01000020]
