@@ -43,6 +43,7 @@ from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm_step import TpmStep
 from pefstack.images import (
@@ -614,7 +615,9 @@ def events_of_all_kinds() -> Iterator[Event]:
     reset = struct.pack(">HIIIIIHBH", 0x8002, 27, 0x13D, 16, 9, 0x40000009, 0, 0, 0)
     for command in (reset, client.shutdown()):
         client.response(machines[0].board.tpm.execute(command))
-    signer = put_in(machines[0].board.tpm, hmac_areas())
+    tpm = machines[0].board.tpm
+    assert isinstance(tpm, Tpm)
+    signer = put_in(tpm, hmac_areas())
     for code, handle, params in (
         (0x158, signer, two(b"") + b"\0\x10" + bytes(4)),  # Quote
         (0x128, 0x40000001, b"\0\0\1" + bytes(5)),  # ClockSet
