@@ -15,6 +15,7 @@ from pefstack.firmware import (
 from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.stage import BootFailure, Shutdown, Stage, stage_name
 from pefstack.hw.board import Board
+from pefstack.hw.tpm.foreign import ForeignTpm
 
 FIRST: Final[Stage] = sbe_immutable.run
 STAGES: Final[tuple[str, ...]] = tuple(
@@ -44,7 +45,7 @@ def power_on(board: Board) -> Stage:
     ``sab`` is the secure access bit as the hardware leaves it to the SBE.
     """
     profile = profile_of(board.spec.measure)
-    backup = board.spec.backup_tpm
+    backup, foreign = board.spec.backup_tpm, _whose_tpm(board)
     board.journal.add(
         "machine",
         "power-on",
@@ -56,11 +57,19 @@ def power_on(board: Board) -> Stage:
         mpipl=int(board.chip.memory_preserving),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
-        banks=",".join(board.spec.tpm.allocated),
+        banks="" if foreign else ",".join(board.spec.tpm.allocated),
         backup_banks=",".join(backup.allocated) if backup else "",
+        **foreign,
     )
     board.power_on()
     return FIRST
+
+
+def _whose_tpm(board: Board) -> dict[str, str]:
+    """Said only of a TPM that is not the model: it writes nothing in the journal."""
+    if not isinstance(board.tpm, ForeignTpm):
+        return {}
+    return {"tpm": "foreign-running" if board.tpm.always_on else "foreign"}
 
 
 def step(board: Board, stage: Stage) -> Stage | None:

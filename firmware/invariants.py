@@ -30,6 +30,7 @@ from pefstack.firmware.journal_view import (
 )
 from pefstack.hw.journal import Event
 
+_FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
 Invariant = Callable[[Sequence[Event]], Event | None]
 
 # code that is handed over to -> subject under which it must have been measured
@@ -234,6 +235,13 @@ def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
     return None
 
 
+def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
+    """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
+    if switched_on_with(events, "tpm", "model") not in _FOREIGN:
+        return None
+    return next((event for event in events if event.source == "tpm"), None)
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     measured_before_it_runs,
     verified_before_it_runs,
@@ -249,6 +257,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     opal_follows_the_hand_over,
     secondary_chips_never_extend,
     chips_agree_or_tpm_is_poisoned,
+    foreign_tpm_is_no_witness,
     secure_mode_by_the_table,
     memory_preserving_keeps_secure_mode,
     keys_change_by_two_verdicts,

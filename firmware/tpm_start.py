@@ -13,6 +13,7 @@ from pefstack.hw.chip import SECURITY_SWITCH, SWITCH_TDP
 from pefstack.hw.processor import Role
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import PCR_COUNT, TpmAlgId, TpmCap, TpmSu
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm.interface import ID_SIZE
 from pefstack.images.errors import FormatError
 
@@ -29,7 +30,8 @@ def start_tpm(board: Board, stage: str) -> None:
     """Find the TPM, take its locality 0, Startup(CLEAR); the SBE sees to its banks.
 
     A secondary chip has none: it deconfigures it. The alternate master poisons its
-    own, so that it never has the values of a boot. A TPM that was given up before a
+    own, so that it never has the values of a boot. A TPM that was on before the board
+    was started by others, and keeps its allocation. One that was given up before a
     memory-preserving IPL is not asked: the switch register still says so.
     """
     if board.role is Role.SECONDARY:
@@ -39,13 +41,17 @@ def start_tpm(board: Board, stage: str) -> None:
         reason = "given up before this memory-preserving IPL"
         board.journal.add(stage, "tpm-lost", step=0, reason=reason)
         return
-    if not _found(board, stage):
+    if not _found(board, stage) or _is_running(board):
         return
     started = tpm(board, stage, client.startup(TpmSu.CLEAR), ("startup", 0))
     if started is not None and profile_of(board.spec.measure).table.sbe_measures:
         _see_to_banks(board, stage)
     if board.role is Role.ALTERNATE and not tpm_is_lost(board):
         poison(board, stage)
+
+
+def _is_running(board: Board) -> bool:
+    return isinstance(board.tpm, ForeignTpm) and board.tpm.always_on
 
 
 def _found(board: Board, stage: str) -> bool:

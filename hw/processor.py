@@ -15,9 +15,10 @@ from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm.absent import AbsentTpm
 from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.faulty import FaultyTpm
+from pefstack.hw.tpm.foreign import ForeignTpm
 
 BACKUP: Final = "backup-"  # before the source of what the backup TPM does
-BoardTpm = Tpm | FaultyTpm | AbsentTpm
+BoardTpm = Tpm | FaultyTpm | AbsentTpm | ForeignTpm
 
 
 class Role(StrEnum):

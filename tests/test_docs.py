@@ -7,6 +7,7 @@ enums; a row too many, one too few or a wrong number fails.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import io
 import json
@@ -42,6 +43,8 @@ from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm_step import TpmStep
 from pefstack.images import (
     container,
@@ -67,12 +70,18 @@ from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
 from pefstack.tools.built import IMAGES
-from pefstack.tools.cli import app
+from pefstack.tools.cli import app, verb_tpm
+from pefstack.tools.cli.keeping import serve_event
 from pefstack.tools.errors import UsageError
 from pefstack.tools.inspection.inspect_file import Inspection
 from pefstack.tools.inspection.region import Region
 from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.partitions import FlashPartition
+from pefstack.tools.tpm_server import state_file, swtpm
+from pefstack.tools.tpm_server.server import PORTS, Address
+from tpm_key_kit import hmac_areas, put_in, two
+from tpm_kit import EMPTY_PASSWORD
+from tpm_kit import command as tpm_command
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -566,6 +575,17 @@ def test_options_of_a_verb(verb: str) -> None:
     assert column(rows, "option", "default") == [*map(shown, parser._actions)]
 
 
+def test_options_of_tpm_serve() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    verb_tpm.configure(parser)
+    (nouns,) = (each.choices for each in parser._actions)
+    assert isinstance(nouns, dict)
+    assert [*nouns] == ["serve"]
+    actions = nouns["serve"]._actions[1:]  # after --help
+    rows = table("cli.md", "tpm serve")
+    assert column(rows, "option", "default") == [*map(shown, actions)]
+
+
 def test_verbs_exit_codes_and_json_names() -> None:
     built = [(verb, app.VERBS[verb]) for verb in app.VERBS if verb in app.BUILT]
     assert column(table("cli.md"), "verb", "does") == built
@@ -596,8 +616,24 @@ def events_of_all_kinds() -> Iterator[Event]:
     reset = struct.pack(">HIIIIIHBH", 0x8002, 27, 0x13D, 16, 9, 0x40000009, 0, 0, 0)
     for command in (reset, client.shutdown()):
         client.response(machines[0].board.tpm.execute(command))
-    for machine in (*machines, allocates, broken):
+    tpm = machines[0].board.tpm
+    assert isinstance(tpm, Tpm)
+    signer = put_in(tpm, hmac_areas())
+    for code, handle, params in (
+        (0x158, signer, two(b"") + b"\0\x10" + bytes(4)),  # Quote
+        (0x128, 0x40000001, b"\0\0\1" + bytes(5)),  # ClockSet
+    ):
+        raw = tpm_command(code, params, handles=(handle,), area=EMPTY_PASSWORD)
+        client.response(machines[0].board.tpm.execute(raw))
+    machines[0].board.tpm.hash_start()
+    machines[0].board.tpm.hash_end()
+    abroad = Machine("small")
+    abroad.board.tpm = ForeignTpm(Machine("small").board.tpm)
+    abroad.run()
+    for machine in (*machines, allocates, broken, abroad):
         yield from machine.journal
+    addresses = [Address(protocol=each, host="", port=1) for each in PORTS]
+    yield Event(**serve_event(abroad, [*reversed(addresses)]))
     text, _ = pef(["boot", "small", "--json"])
     yield Event(**json.loads(text.splitlines()[-1]))
 
@@ -633,8 +669,21 @@ def test_public_names_and_members(small: Machine) -> None:
             assert re.search(rf"`{name}[`(]", section("api.md", "Fork and break"))
 
 
+def test_control_requests_and_state_file_of_the_tpm_server() -> None:
+    rows = table("tpm-server.md", "swtpm")
+    known = [(str(int(each)), each.name) for each in swtpm.Code]
+    assert column(rows, "code", "request") == known
+    assert f"0x{swtpm.CAPABILITIES:x}: the requests" in rows[0]["here"]
+    raw = state_file.packed(b"content")
+    cuts = [int(row["offset"]) for row in table("tpm-server.md", "The state file")]
+    parts = [raw[at:to] for at, to in zip(cuts, [*cuts[1:], None], strict=True)]
+    assert parts[:2] == [b"PEFTPM\r\n", bytes((0, 0, 0, 1))]
+    assert (int.from_bytes(parts[2], "big"), parts[4]) == (7, b"content")
+    assert parts[3] == hashlib.sha256(b"".join(parts[:3]) + b"content").digest()
+
+
 def test_commands_of_the_tpm() -> None:
-    rows = table("threat-model.md", "The TPM")
+    rows = table("tpm.md", "Commands")
     documented = {
         (name.removeprefix("TPM2_").replace("_", "").upper(), int(code, 16))
         for name, code in column(rows, "command", "code")

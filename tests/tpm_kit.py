@@ -152,16 +152,26 @@ def refusal(rc: int) -> bytes:
 def whole_state(tpm: Tpm) -> dict[str, Any]:
     """Everything that a command could change, as comparable values."""
     inner = tpm._inner
-    state = {name: getattr(inner.state, name) for name in inner.state.__slots__}
-    pcrs = state.pop("pcrs")
-    return state | {
-        "allocated": dict(pcrs.allocated),
-        "values": {alg: tuple(bank) for alg, bank in pcrs.values.items()},
-        "update_counter": pcrs.update_counter,
+    return {
+        "state": plain(inner.state),
         "entropy": (inner.entropy._key, inner.entropy._position),
         "clock": inner.clock.now,
         "events": len(inner.journal),
     }
+
+
+def plain(value: Any) -> Any:
+    """Any state as lists, dicts and numbers, whatever classes it is made of."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if hasattr(value, "hexdigest"):
+        return value.hexdigest()
+    names = [n for kind in type(value).__mro__ for n in getattr(kind, "__slots__", ())]
+    if isinstance(value, int) or not names:
+        return value
+    return {name: plain(getattr(value, name)) for name in names}
 
 
 class PassingTpm(TpmInterface):

@@ -14,6 +14,11 @@ from pefstack.tools.style import clean, paint, width
 HONEST: Final = (
     "no firmware instruction is executed: stages are models that handle real bytes"
 )
+_WHOSE_TPM: Final = {
+    "": "",
+    "foreign": "the TPM is another's: what it holds is asked for at the end",
+    "foreign-running": "the TPM is another's and was on: its PCRs begin as they are",
+}
 _TEXT_WIDTH: Final = 38
 _EXTEND_WIDTH: Final = len("  PCR6   ") + _TEXT_WIDTH + len(" -> ") + 2 * 64 + 1
 
@@ -30,8 +35,16 @@ def heading(event: Event) -> str:
     return f"{paint(clean(text), 'strong')}, PEF {pef}"
 
 
-def stage_lines(events: Sequence[Event]) -> Iterator[str]:
-    """One stage: a line with what it verified, a line for each extend."""
+def tpm_line(event: Event) -> str:
+    """Whose TPM it is; empty for the model."""
+    return _WHOSE_TPM[str(event.detail.get("tpm", ""))]
+
+
+def stage_lines(events: Sequence[Event], *, told: bool = True) -> Iterator[str]:
+    """One stage: a line with what it verified, a line for each extend.
+
+    ``told``: the journal has what the TPM did.
+    """
     name = events[0].source
     own = [event for event in events if not event.source.startswith("chip")]
     yield f"{name:<16} {_summary(own)}"
@@ -40,7 +53,7 @@ def stage_lines(events: Sequence[Event]) -> Iterator[str]:
         if event.kind in _LINES and own_or_loud:
             yield from _LINES[event.kind](event)
     yield from _chips(events)
-    yield from _extends(own)
+    yield from _extends(own, told)
 
 
 def refusal_lines(event: Event) -> Iterator[str]:
@@ -179,7 +192,7 @@ _LINES: Final[dict[str, Callable[[Event], Iterator[str]]]] = {
 }
 
 
-def _extends(events: Sequence[Event]) -> Iterator[str]:
+def _extends(events: Sequence[Event], told: bool) -> Iterator[str]:
     """Each measurement with the value that the TPM answered for it."""
     for number, event in enumerate(events):
         if event.kind != "measure":
@@ -187,10 +200,12 @@ def _extends(events: Sequence[Event]) -> Iterator[str]:
         detail = event.detail
         label = f"  PCR{detail['pcr']:<3} {clean(str(detail['text'])):<{_TEXT_WIDTH}}"
         gap = " " if width() >= _EXTEND_WIDTH else "\n         "
-        yield label + gap + f"{detail['digest']}{gap}{_value(events[number + 1 :])}"
+        yield (
+            label + gap + f"{detail['digest']}{gap}{_value(events[number + 1 :], told)}"
+        )
 
 
-def _value(after: Sequence[Event]) -> str:
+def _value(after: Sequence[Event], told: bool) -> str:
     """The new value in the SHA-256 bank, among the extends that follow at once."""
     following = after[0] if after else None
     for event in takewhile(lambda event: event.kind == "extend", after):
@@ -198,4 +213,4 @@ def _value(after: Sequence[Event]) -> str:
             return f"-> {event.detail['value']}"
     if following is not None and following.kind in ("boot-failure", "tpm-lost"):
         return "-> refused"
-    return "-> no SHA-256 bank"
+    return "-> no SHA-256 bank" if told else "-> sent"

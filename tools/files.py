@@ -21,7 +21,7 @@ def read_bytes(path: Path) -> bytes:
             limit = -1 if path.is_file() else MAX_INPUT_SIZE + 1
             raw = b"" if size > MAX_INPUT_SIZE else file.read(limit)
     except (OSError, ValueError) as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
     if max(size, len(raw)) > MAX_INPUT_SIZE:
         raise UsageError(f"{path}: larger than 1 GiB")
     return raw
@@ -33,7 +33,7 @@ def map_bytes(path: Path) -> memoryview:
         with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
 
 
 def write_bytes(path: Path, content: bytes | bytearray | memoryview | str) -> None:
@@ -49,7 +49,23 @@ def write_bytes(path: Path, content: bytes | bytearray | memoryview | str) -> No
         else:
             _replace(Path(os.path.realpath(path)), raw)
     except (OSError, ValueError) as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
+
+
+def write_durably(path: Path, raw: bytes) -> None:
+    """Write a file atomically, for its owner alone; on return it is on the disk.
+
+    A power failure at any moment leaves the old content or the new.
+    """
+    try:
+        _replace(path, raw, mode=0o600)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, ValueError) as exc:
+        raise unusable(path, exc) from exc
 
 
 def make_folder(path: Path) -> None:
@@ -57,10 +73,12 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
 
 
-def _replace(path: Path, raw: bytes | bytearray | memoryview) -> None:
+def _replace(
+    path: Path, raw: bytes | bytearray | memoryview, mode: int = 0o644
+) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
@@ -68,13 +86,13 @@ def _replace(path: Path, raw: bytes | bytearray | memoryview) -> None:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _unusable(path: Path, exc: OSError | ValueError) -> UsageError:
+def unusable(path: Path, exc: OSError | ValueError) -> UsageError:
     """In the words of the system; a ValueError is a path that no system can have."""
     reason = getattr(exc, "strerror", None) or str(exc)
     return UsageError(f"{path}: {reason}")

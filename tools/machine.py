@@ -15,6 +15,7 @@ from pefstack.hw.board import Board
 from pefstack.hw.journal import Journal
 from pefstack.hw.mapping import SettingError
 from pefstack.hw.tpm import client
+from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.wiring import ALGORITHM_BY_NAME
 from pefstack.images.event_log import end_offset
 from pefstack.images.fdt import Fdt
@@ -31,11 +32,16 @@ class Machine:
 
     ``machine`` is the name of a built-in machine, a machine file, or the folder of a
     built machine; ``settings`` are texts like ``machine.chip.smd=true``. Images are
-    built once and kept. Raises `UsageError`.
+    built once and kept. ``tpm`` is the address of another TPM to run on, as
+    ``swtpm:localhost:2321``; such a machine can't be forked. Raises `UsageError`.
     """
 
     def __init__(
-        self, machine: str | PathLike[str] = "demo", *, settings: Sequence[str] = ()
+        self,
+        machine: str | PathLike[str] = "demo",
+        *,
+        settings: Sequence[str] = (),
+        tpm: str | None = None,
     ) -> None:
         path = find(fspath(machine))
         built = image_cache.open_machine(path, load(path, settings))
@@ -47,6 +53,8 @@ class Machine:
             )
         except SettingError as wrong:
             raise UsageError(f"{path}: {wrong}") from wrong
+        if tpm is not None:
+            self.board.tpm = _foreign(tpm)
         self._next: Stage | None = None
         self._on = False
 
@@ -169,3 +177,10 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}, next {self.stage}>"
+
+
+def _foreign(address: str) -> ForeignTpm:
+    # loaded here: a machine with the model needs no sockets
+    from pefstack.tools.tpm_backends.address import open_tpm
+
+    return open_tpm(address)

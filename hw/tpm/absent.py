@@ -6,13 +6,13 @@ from typing import Final
 
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.interface import ID_SIZE, TpmInterface
+from pefstack.hw.tpm.interface import ID_SIZE, WiredTpm
 
 FLOATING: Final = b"\xff" * ID_SIZE  # a bus that nobody drives
 _FAILURE: Final = bytes.fromhex("80010000000a00000101")  # TPM_RC_FAILURE
 
 
-class AbsentTpm(TpmInterface):
+class AbsentTpm(WiredTpm):
     """Reads ones, grants nothing, answers every command with TPM_RC_FAILURE."""
 
     __slots__ = ()
@@ -34,6 +34,23 @@ class AbsentTpm(TpmInterface):
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """TPM_RC_FAILURE."""
         return _FAILURE
+
+    def hash_start(self) -> None:
+        """Nothing is there."""
+
+    def hash_data(self, data: bytes) -> None:
+        """Nothing is there."""
+
+    def hash_end(self) -> None:
+        """Nothing is there."""
+
+    def established(self) -> bool:
+        """No bit is there."""
+        return False
+
+    def reset_established(self, locality: int) -> bool:
+        """No bit is there."""
+        return False
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> AbsentTpm:
         """Nothing again."""

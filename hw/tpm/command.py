@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import PCR_COUNT, TpmRh
+from pefstack.hw.tpm.handles import HandleType
 from pefstack.hw.tpm.structures import Marshal, Unmarshal
 
 TPMA_CC_NV: Final = 1 << 22  # TPMA_CC, Part 2: the command may write NV
+TPMA_CC_EXTENSIVE: Final = 1 << 23  # it may flush many transient objects
+TPMA_CC_FLUSHED: Final = 1 << 24  # it flushes the objects it names
 TPMA_CC_C_HANDLES: Final = 25  # shift of the number of handles
+TPMA_CC_R_HANDLE: Final = 1 << 28  # its answer has a handle
 
 Action = Callable[..., tuple[Any, ...]]
-"""Takes `Internals`, handles, parameters; gives the results, or raises `Refusal`.
+"""Takes `Internals`, entities, parameters; gives the results, or raises `Refusal`.
 
 It makes every check before its first change, so a refused command changes nothing.
 """
@@ -25,14 +28,16 @@ class AuthRole(IntEnum):
 
     NONE = 0
     USER = 1
+    ADMIN = 2
+    DUP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handle:
-    """One handle: the values its TPMI type allows, and its role."""
+    """One handle: its TPMI type, and its role."""
 
     name: str
-    values: frozenset[int]
+    type: HandleType
     role: AuthRole = AuthRole.USER
 
 
@@ -46,15 +51,26 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One row of the command table (Part 3)."""
+    """One row of the command table (Part 3).
+
+    ``decrypts``, ``encrypts``: the first parameter, the first result after a handle, is
+    a TPM2B, so that a session may encrypt it. ``gives_handle``: the first result is a
+    handle. ``policy_only``: roles ADMIN and DUP of a NV index, and some of objects,
+    take nothing but a policy.
+    """
 
     code: int
     action: Action
     handles: tuple[Handle, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     results: tuple[Marshal, ...] = ()
+    gives_handle: bool = False
     writes_nv: bool = False
+    is_extensive: bool = False
+    flushes: bool = False
     allows_sessions: bool = True
+    decrypts: bool = False
+    encrypts: bool = False
     auth_count: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -64,10 +80,11 @@ class Command:
     @property
     def attributes(self) -> int:
         """TPMA_CC as GetCapability(COMMANDS) reports it."""
-        nv = TPMA_CC_NV if self.writes_nv else 0
-        return self.code | nv | len(self.handles) << TPMA_CC_C_HANDLES
-
-
-TPMI_DH_PCR: Final = frozenset(range(PCR_COUNT))
-TPMI_DH_PCR_OR_NULL: Final = TPMI_DH_PCR | {int(TpmRh.NULL)}
-TPMI_RH_PLATFORM: Final = frozenset((int(TpmRh.PLATFORM),))
+        flags = (
+            (TPMA_CC_NV, self.writes_nv),
+            (TPMA_CC_EXTENSIVE, self.is_extensive),
+            (TPMA_CC_FLUSHED, self.flushes),
+            (TPMA_CC_R_HANDLE, self.gives_handle),
+        )
+        bits = sum(bit for bit, there in flags if there)
+        return self.code | bits | len(self.handles) << TPMA_CC_C_HANDLES

@@ -7,10 +7,10 @@ from typing import Final
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
 from pefstack.hw.tpm.engine import Tpm
-from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.interface import WiredTpm
 
 
-class FaultyTpm(TpmInterface):
+class FaultyTpm(WiredTpm):
     """A whole TPM that loses its power for good when the ``dies_at``-th command since
     power-on comes, from 1: that one and all later ones get TPM_RC_FAILURE."""
 
@@ -38,12 +38,45 @@ class FaultyTpm(TpmInterface):
         """The TPM's answer."""
         return self._tpm.request_locality(locality)
 
+    @property
+    def powered(self) -> bool:
+        """Whether there is power."""
+        return self._tpm.powered
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The TPM's answer while it lives."""
         self._count += 1
         if self._count == self._dies_at:
             self._tpm.power_off()
         return self._tpm.execute(command, locality)
+
+    def hash_start(self) -> None:
+        """Begin a hash sequence."""
+        self._tpm.hash_start()
+
+    def hash_data(self, data: bytes) -> None:
+        """More data of it."""
+        self._tpm.hash_data(data)
+
+    def hash_end(self) -> None:
+        """End it."""
+        self._tpm.hash_end()
+
+    def established(self) -> bool:
+        """The establishment bit."""
+        return self._tpm.established()
+
+    def reset_established(self, locality: int) -> bool:
+        """Clear the establishment bit."""
+        return self._tpm.reset_established(locality)
+
+    def save_state(self) -> bytes:
+        """Everything that lasts without power."""
+        return self._tpm.save_state()
+
+    def lasting_mark(self) -> tuple[int, int]:
+        """Another value as soon as there is something new to save."""
+        return self._tpm.lasting_mark()
 
     def fork(self, journal: Journal, *, clock: Clock | None = None) -> FaultyTpm:
         """An independent copy that has as long to live."""

@@ -32,3 +32,27 @@ class TpmInterface(Protocol):
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response."""
         ...
+
+
+class WiredTpm(TpmInterface, Protocol):
+    """A TPM with the lines beside its commands: hash sequence and establishment bit."""
+
+    def hash_start(self) -> None:
+        """_TPM_Hash_Start; the establishment bit is set."""
+        ...
+
+    def hash_data(self, data: bytes) -> None:
+        """_TPM_Hash_Data; nothing happens when no sequence was begun."""
+        ...
+
+    def hash_end(self) -> None:
+        """_TPM_Hash_End: PCR 0 before Startup (H-CRTM), PCR 17 after it (DRTM)."""
+        ...
+
+    def established(self) -> bool:
+        """The establishment bit."""
+        ...
+
+    def reset_established(self, locality: int) -> bool:
+        """Clear the establishment bit; False, and no change, below locality 3."""
+        ...

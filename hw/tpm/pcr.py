@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT, TpmAlgId
+from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT
+from pefstack.hw.tpm.crypto.hashes import HASH as HASH
 from pefstack.hw.tpm.structures import PcrSelect
 
 ALL_PCRS: Final = (1 << PCR_COUNT) - 1
@@ -19,13 +19,6 @@ NO_INCREMENT_MASK: Final = 0xE10000
 DRTM_MASK: Final = 0x7E0000  # all ones after Startup, zeros after the hash sequence
 HCRTM_PCR: Final = 0
 DRTM_PCR: Final = 17
-
-HASH: Final[Mapping[int, Callable[[bytes], Any]]] = {
-    TpmAlgId.SHA1: hashlib.sha1,
-    TpmAlgId.SHA256: hashlib.sha256,
-    TpmAlgId.SHA384: hashlib.sha384,
-    TpmAlgId.SHA512: hashlib.sha512,
-}
 
 Bank = list[bytes]
 
@@ -54,8 +47,8 @@ class PcrBanks:
         self.update_counter += set_now.bit_count()
 
     def extend(self, alg: int, pcr: int, digest: bytes) -> bytes | None:
-        """H(old || digest); None, and no change, when the bank lacks this PCR."""
-        if not self.allocated[alg] >> pcr & 1:
+        """H(old || digest); None, and no change, when there is no such PCR."""
+        if not self.allocated.get(alg, 0) >> pcr & 1:
             return None
         bank = self.values[alg]
         value: bytes = HASH[alg](bank[pcr] + digest).digest()
@@ -76,12 +69,18 @@ class PcrBanks:
         digests: list[bytes] = []
         answered: list[PcrSelect] = []
         for alg, mask in selections:
-            mask &= self.allocated[alg]
+            mask &= self.allocated.get(alg, 0)
             wanted = [pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1]
             given = wanted[: max_count - len(digests)]
             digests += [self.values[alg][pcr] for pcr in given]
             answered.append((alg, sum(1 << pcr for pcr in given)))
         return answered, digests
+
+    def select(
+        self, selections: list[PcrSelect]
+    ) -> tuple[list[PcrSelect], list[bytes]]:
+        """All values selected, and the selection without PCRs that there are not."""
+        return self.read(selections, PCR_COUNT * len(DIGEST_SIZE))
 
     def saved(self) -> dict[int, Bank]:
         """What Shutdown(STATE) keeps: PCR 0 to 15."""

@@ -1,4 +1,4 @@
-"""TPM_PT and TPM_PT_PCR: what the TPM says of itself (Part 2, tpm.md 1 and 2)."""
+"""TPM_PT_FIXED and TPM_PT_PCR: what this kind of TPM is (Part 2, tpm.md 1 and 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pefstack.hw.tpm.codes import (
     MAX_COMMAND_SIZE,
     MAX_DIGEST_BUFFER,
     MAX_DIGEST_SIZE,
-    MAX_LOADED_OBJECTS,
     MAX_LOADED_SESSIONS,
     MAX_NV_BUFFER_SIZE,
     MAX_NV_INDEX_SIZE,
@@ -18,6 +17,7 @@ from pefstack.hw.tpm.codes import (
     MAX_SYM_DATA,
     PCR_COUNT,
     PCR_SELECT_SIZE,
+    TpmPt,
 )
 from pefstack.hw.tpm.pcr import (
     DRTM_MASK,
@@ -26,17 +26,16 @@ from pefstack.hw.tpm.pcr import (
     RESET_MASKS,
     SAVED_MASK,
 )
+from pefstack.hw.tpm.pcr_group import GROUP_MASK
 from pefstack.hw.tpm.state import CLOCK_UPDATE, Internals
 
 PT_FIXED: Final = 0x100
-PT_VAR: Final = 0x200
 PT_GROUP: Final = 0x100
 
+FIRMWARE_VERSION: Final = 1 << 32  # FIRMWARE_VERSION_1 and 2
 _FAMILY: Final = int.from_bytes(b"2.0\0", "big")
 _REVISION: Final = 164  # of the library specification: 1.64
 _DAY_OF_YEAR, _YEAR = 75, 2021
-_STARTUP_CLEAR_ORDERLY: Final = 1 << 31
-_HIERARCHIES_ENABLED: Final = 0x0F  # phEnable, shEnable, ehEnable, phEnableNV
 
 _FIXED: Final[dict[int, int]] = {
     0x100: _FAMILY,
@@ -50,10 +49,10 @@ _FIXED: Final[dict[int, int]] = {
     0x108: 0,
     0x109: 0,
     0x10A: 1,  # VENDOR_TPM_TYPE
-    0x10B: 1,  # FIRMWARE_VERSION_1 and 2
-    0x10C: 0,
+    0x10B: FIRMWARE_VERSION >> 32,
+    0x10C: FIRMWARE_VERSION & 0xFFFFFFFF,
     0x10D: MAX_DIGEST_BUFFER,  # INPUT_BUFFER
-    0x10E: MAX_LOADED_OBJECTS,  # HR_TRANSIENT_MIN
+    0x10E: 0,  # HR_TRANSIENT_MIN: set for each TPM
     0x10F: 7,  # HR_PERSISTENT_MIN
     0x110: MAX_LOADED_SESSIONS,  # HR_LOADED_MIN
     0x111: MAX_ACTIVE_SESSIONS,
@@ -87,30 +86,6 @@ _FIXED: Final[dict[int, int]] = {
     0x12E: MAX_CAP_BUFFER,
 }
 
-_VARIABLE: Final[dict[int, int]] = {
-    0x200: 0x400,  # PERMANENT: tpmGeneratedEPS
-    0x201: _HIERARCHIES_ENABLED,  # STARTUP_CLEAR; orderly is added for each TPM
-    0x202: 0,  # HR_NV_INDEX
-    0x203: 0,  # HR_LOADED
-    0x204: MAX_LOADED_SESSIONS,  # HR_LOADED_AVAIL
-    0x205: 0,  # HR_ACTIVE
-    0x206: MAX_ACTIVE_SESSIONS,
-    0x207: MAX_LOADED_OBJECTS,  # HR_TRANSIENT_AVAIL
-    0x208: 0,  # HR_PERSISTENT
-    0x209: 64,  # HR_PERSISTENT_AVAIL
-    0x20A: 0,  # NV_COUNTERS
-    0x20B: 24,  # NV_COUNTERS_AVAIL
-    0x20C: 0,  # ALGORITHM_SET
-    0x20D: 0,  # LOADED_CURVES
-    0x20E: 0,  # LOCKOUT_COUNTER
-    0x20F: 3,  # MAX_AUTH_FAIL
-    0x210: 1000,  # LOCKOUT_INTERVAL, seconds
-    0x211: 1000,  # LOCKOUT_RECOVERY, seconds
-    0x212: 0,  # NV_WRITE_RECOVERY
-    0x213: 0,  # AUDIT_COUNTER_0 and 1
-    0x214: 0,
-}
-
 PCR_PROPERTIES: Final[dict[int, int]] = {
     0x00: SAVED_MASK,
     **{0x01 + 2 * locality: mask for locality, mask in enumerate(EXTEND_MASKS)},
@@ -118,17 +93,18 @@ PCR_PROPERTIES: Final[dict[int, int]] = {
     0x0A: DRTM_MASK,  # RESET_L4: by the hash sequence, never by PCR_Reset
     0x11: NO_INCREMENT_MASK,
     0x12: DRTM_MASK,
-    0x13: 0,  # POLICY: no PCR has a policy group
-    0x14: 0,  # AUTH: nor an authValue group
+    0x13: GROUP_MASK,  # POLICY
+    0x14: GROUP_MASK,  # AUTH
 }
 
 
-def tpm_properties(inner: Internals) -> dict[int, int]:
-    """Every property with its present value, in rising order."""
+def fixed_properties(inner: Internals) -> dict[int, int]:
+    """PT_FIXED, in rising order."""
     settings = inner.settings
-    properties = _FIXED | _VARIABLE
-    properties[0x11A] = max(settings.digest_sizes)
-    properties[0x129] = properties[0x12A] = len(settings.command_attributes)
-    if inner.state.was_orderly:
-        properties[0x201] |= _STARTUP_CLEAR_ORDERLY
-    return properties
+    count = len(settings.command_attributes)
+    return _FIXED | {
+        TpmPt.HR_TRANSIENT_MIN: settings.transient_slots,
+        TpmPt.CONTEXT_HASH: max(settings.digest_sizes),
+        TpmPt.TOTAL_COMMANDS: count,
+        TpmPt.LIBRARY_COMMANDS: count,
+    }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RC_FMT1: Final = 0x080  # set: an error about a handle, parameter or session
 RC_P: Final = 0x040  # in format one: about a parameter
@@ -114,6 +118,7 @@ class TpmRc(IntEnum):
     NOT_USED = 0x97F
 
 
+_PLACE: Final = 0xF40  # the bits that say where
 _NAME: Final = {int(rc): f"TPM_RC_{rc.name}" for rc in TpmRc.__members__.values()}
 
 
@@ -123,6 +128,19 @@ class Refusal(Exception):
     def __init__(self, rc: int) -> None:
         super().__init__(rc)
         self.rc = rc
+
+
+def at(place: int, check: Callable[P, T], *args: P.args, **words: P.kwargs) -> T:
+    """What ``check`` gives; a refusal of it without a place gets ``place``.
+
+    Codes of format zero have no place.
+    """
+    try:
+        return check(*args, **words)
+    except Refusal as refusal:
+        rc = refusal.rc
+        bare = rc & RC_FMT1 and not rc & _PLACE
+        raise Refusal(rc + place if bare else rc) from None
 
 
 def describe(rc: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, Final, TypeVar
 
-from pefstack.hw.tpm.codes import PCR_SELECT_SIZE
+from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_SELECT_SIZE, TpmAlgId
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ def uint(size: int) -> Unmarshal[int]:
 UINT8: Final = uint(1)
 UINT16: Final = uint(2)
 UINT32: Final = uint(4)
+UINT64: Final = uint(8)
 
 
 def one_of(base: Unmarshal[int], values: frozenset[int], rc: int) -> Unmarshal[int]:
@@ -83,6 +84,60 @@ def tpm2b(max_size: int) -> Unmarshal[bytes]:
     return unmarshal
 
 
+def sized(item: Unmarshal[T]) -> Unmarshal[T]:
+    """TPM2B around a structure: TPM_RC_SIZE unless it is as long as the size says.
+
+    As in the reference the structure is read first, and what it used compared after.
+    """
+
+    def unmarshal(reader: Reader) -> T:
+        size = UINT16(reader)
+        if size == 0:
+            raise Refusal(TpmRc.SIZE)
+        start = reader.offset
+        value = item(reader)
+        if reader.offset - start != size:
+            raise Refusal(TpmRc.SIZE)
+        return value
+
+    return unmarshal
+
+
+def sized_or_empty(item: Unmarshal[T]) -> Unmarshal[T | None]:
+    """The same; None when the size is zero."""
+    filled = sized(item)
+
+    def unmarshal(reader: Reader) -> T | None:
+        start = reader.offset
+        if UINT16(reader) == 0:
+            return None
+        reader.offset = start
+        return filled(reader)
+
+    return unmarshal
+
+
+def pair(item: Unmarshal[T]) -> Unmarshal[tuple[T, T]]:
+    """Two of the same kind, such as x and y, or r and s."""
+
+    def unmarshal(reader: Reader) -> tuple[T, T]:
+        return item(reader), item(reader)
+
+    return unmarshal
+
+
+def list_of(item: Unmarshal[T], most: int, least: int = 0) -> Unmarshal[list[T]]:
+    """TPML: a count and the items; TPM_RC_SIZE outside ``least`` to ``most``."""
+
+    def unmarshal(reader: Reader) -> list[T]:
+        count = UINT32(reader)
+        if not least <= count <= most:
+            raise Refusal(TpmRc.SIZE)
+        return [item(reader) for _ in range(count)]
+
+    return unmarshal
+
+
 def list_of_hashes(item: Unmarshal[T]) -> Unmarshal[list[T]]:
     """TPML with at most HASH_COUNT items: as many as the TPM implements hashes."""
 
@@ -103,6 +158,14 @@ def hash_algorithm(reader: Reader) -> int:
     return alg
 
 
+def hash_or_null(reader: Reader) -> int:
+    """TPMI_ALG_HASH+: such a hash or TPM_ALG_NULL, else TPM_RC_HASH."""
+    alg = UINT16(reader)
+    if alg != TpmAlgId.NULL and alg not in reader.digest_sizes:
+        raise Refusal(TpmRc.HASH)
+    return alg
+
+
 def tagged_digest(reader: Reader) -> TaggedDigest:
     """TPMT_HA: the algorithm decides how long the digest is."""
     alg = hash_algorithm(reader)
@@ -115,6 +178,17 @@ def pcr_selection(reader: Reader) -> PcrSelect:
     if UINT8(reader) != PCR_SELECT_SIZE:
         raise Refusal(TpmRc.VALUE)
     return alg, int.from_bytes(reader.take(PCR_SELECT_SIZE), "little")
+
+
+def whole(
+    item: Unmarshal[T], raw: bytes, digest_sizes: Mapping[int, int] = DIGEST_SIZE
+) -> T:
+    """The structure that ``raw`` is from end to end; TPM_RC_SIZE when bytes remain."""
+    reader = Reader(raw, 0, len(raw), digest_sizes)
+    value = item(reader)
+    if reader.offset != len(raw):
+        raise Refusal(TpmRc.SIZE)
+    return value
 
 
 TPMI_YES_NO: Final = one_of(UINT8, frozenset((0, 1)), TpmRc.VALUE)
@@ -138,6 +212,22 @@ def put_tpm2b(value: bytes) -> bytes:
     return put_uint16(len(value)) + value
 
 
+def put_pair(value: tuple[bytes, bytes]) -> bytes:
+    """Two TPM2B, such as x and y, or r and s."""
+    return put_tpm2b(value[0]) + put_tpm2b(value[1])
+
+
+def put_structure(value: Any) -> bytes:
+    """A value that knows its bytes: TPMS or TPMT."""
+    raw: bytes = value.to_bytes()
+    return raw
+
+
+def put_sized(value: Any) -> bytes:
+    """TPM2B around a value that knows its bytes; None gives an empty one."""
+    return put_tpm2b(b"" if value is None else value.to_bytes())
+
+
 def put_list(put_item: Marshal) -> Marshal:
     """TPML: a count and the items."""
 
@@ -158,6 +248,7 @@ def put_pcr_selection(value: PcrSelect) -> bytes:
     return put_uint16(value[0]) + put_uint8(PCR_SELECT_SIZE) + select
 
 
+put_numbers: Final = put_list(put_uint32)
 put_digests: Final = put_list(put_tpm2b)
 put_digest_values: Final = put_list(put_tagged_digest)
 put_pcr_selections: Final = put_list(put_pcr_selection)

@@ -17,6 +17,7 @@ Row = tuple[str, str, Detail]
 
 DIGEST: Final = "00" * 32
 ON: Final[Row] = ("machine", "power-on", {"policy_pcr": 6, "smd": 0, "pef": 1})
+ABROAD: Final[Row] = ("machine", "power-on", {**ON[2], "tpm": "foreign"})
 TPM: Final[Row] = ("tpm", "startup", {"type": "clear"})
 
 
@@ -157,6 +158,7 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
     inv_tpm.chips_agree_or_tpm_is_poisoned: forge(
         ON, TPM, FIRST, chip(0), chip(1, "01"), *LOADER
     ),
+    inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
     trust.secure_mode_by_the_table: forge(ON, TPM, FIRST, decided(0)),
     trust.memory_preserving_keeps_secure_mode: forge(ON, preserving(smd=0, sab=0)),
     trust.keys_change_by_two_verdicts: forge(
@@ -272,6 +274,18 @@ def test_a_jumper_that_asks_for_security_off_is_handed_over() -> None:
 def test_opal_measures_only_when_it_was_told_to(handed: list[Row]) -> None:
     events = forge(ON, TPM, FIRST, *handed, *measured("opal", "payload"))
     assert inv.opal_follows_the_hand_over(events) is not None
+
+
+@pytest.mark.parametrize("whose", ["foreign", "foreign-running"])
+def test_nobody_knows_what_a_foreign_tpm_did(whose: str) -> None:
+    on: Row = ("machine", "power-on", {**ON[2], "banks": "", "tpm": whose})
+    announced, extend = measured("sbe_immutable", "hbbl")
+    assert inv.broken_invariants(forge(on, FIRST, announced)) == {}
+    broken = inv.broken_invariants(forge(on, FIRST, announced, extend))
+    assert {*broken} >= {"foreign_tpm_is_no_witness", "extends_are_announced"}
+    model: Row = ("machine", "power-on", {**ON[2], "banks": "sha256"})
+    broken = inv.broken_invariants(forge(model, TPM, FIRST, announced))
+    assert {*broken} == {"extends_are_announced"}
 
 
 def test_a_second_start_of_the_tpm_is_noticed() -> None:

@@ -136,7 +136,7 @@ def test_pcr_a_bank_lacks_is_not_extended() -> None:
         (0x40000001, EMPTY_PASSWORD, bytes(4), 0x184),
         (NULL, EMPTY_PASSWORD, bytes(4), 0x184),
         (PLATFORM, EMPTY_PASSWORD, b"", 0x1DA),
-        (PLATFORM, EMPTY_PASSWORD, b"\0\0\0\4", 0x1D5),
+        (PLATFORM, EMPTY_PASSWORD, b"\0\0\0\5", 0x1D5),
         (PLATFORM, EMPTY_PASSWORD, selections((0x12, "ffffff")), 0x1C3),
         (PLATFORM, EMPTY_PASSWORD, b"\0\0\0\1\0\x0b\2\xff\xff", 0x1C4),
         (PLATFORM, EMPTY_PASSWORD, bytes(5), 0x095),

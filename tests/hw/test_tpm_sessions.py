@@ -2,9 +2,6 @@
 
 import pytest
 
-from pefstack.hw.tpm.command import Command, Handle
-from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.sessions import Session, check_authorizations
 from tpm_kit import (
     EMPTY_PASSWORD,
     PW,
@@ -142,22 +139,3 @@ def test_startup_allows_no_sessions() -> None:
     tpm.power_on()
     raw = command(0x144, b"\0\0", area=EMPTY_PASSWORD)
     assert rc_of(tpm.execute(raw)) == 0x145
-
-
-def test_two_handles_need_two_sessions() -> None:
-    handle = Handle(name="h", values=frozenset((6,)))
-    two = Command(code=1, action=lambda inner: (), handles=(handle, handle))
-    password = Session(PW, b"", 0, b"")
-    check_authorizations(two, [password, password])
-    with pytest.raises(Refusal) as caught:
-        check_authorizations(two, [password])
-    assert caught.value.rc == 0x125
-
-
-def test_second_password_is_checked() -> None:
-    handle = Handle(name="h", values=frozenset((6,)))
-    two = Command(code=1, action=lambda inner: (), handles=(handle, handle))
-    good, bad = Session(PW, b"", 0, b""), Session(PW, b"", 0, b"x")
-    with pytest.raises(Refusal) as caught:
-        check_authorizations(two, [good, bad])
-    assert caught.value.rc == 0xAA2

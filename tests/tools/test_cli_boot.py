@@ -218,7 +218,7 @@ def test_a_seed_gives_the_same_journal_twice(capsys: Caught) -> None:
 def test_seed_is_short_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[str, ...]] = []
 
-    def opened(name: str, settings: tuple[str, ...]) -> Machine:
+    def opened(name: str, settings: tuple[str, ...], tpm: None) -> Machine:
         given.append(settings)
         return Machine(name, settings=settings)
 

@@ -26,7 +26,7 @@ VERBS: Final = {
     "fault": "skip checks, flip bits, tear writes",
     "cloud": "enrol, provision, rehearse",
 }
-BUILT: Final = frozenset({"boot", "build", "inspect", "verify", "explain"})
+BUILT: Final = frozenset({"boot", "build", "inspect", "verify", "explain", "tpm"})
 
 YES: Final = 0
 NO: Final = 1

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,11 @@ from pefstack.firmware.stage import BootFailure
 from pefstack.firmware.status import tpm_is_lost
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.journal import Event
+from pefstack.images.errors import FormatError
 from pefstack.tools import boot_report as report
 from pefstack.tools.cli.app import NO_BOOT, YES
+from pefstack.tools.cli.ports import add_ports, wanted_ports
+from pefstack.tools.errors import UsageError
 from pefstack.tools.files import write_bytes
 from pefstack.tools.log_check import Differences, log_differences
 from pefstack.tools.machine import Machine
@@ -33,6 +37,8 @@ examples:
   pef boot                          the demonstration machine
   pef boot tampered-hbb             a refusal, and what it says
   pef boot small --set machine.chip.smd=true
+  pef boot small --keep             its TPM stays up for other programs
+  pef boot small --tpm swtpm:localhost:2321
   pef boot demo --event-log boot.log --json | jq 'select(.kind == "extend")'
   pef boot key-transition --boots 2     the boot that changes keys, and the next
 
@@ -52,6 +58,9 @@ class BootOptions:
     device_tree: Path | None
     json: bool
     quiet: bool
+    tpm: str | None
+    keep: bool
+    wanted: dict[str, int]
     boots: int
     preserve_memory: bool
 
@@ -91,6 +100,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="the journal as JSON lines, the result last"
     )
+    parser.add_argument(
+        "--tpm",
+        metavar="ADDRESS",
+        help="run on another TPM: swtpm:HOST:PORT, mssim:HOST:PORT or dev:/dev/tpmrm0",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="serve the TPM after the boot, till Ctrl-C"
+    )
+    add_ports(parser)
     parser.add_argument("--quiet", action="store_true", help="print refusals only")
     parser.add_argument(
         "--boots",
@@ -122,6 +140,9 @@ def run(options: argparse.Namespace) -> int:
             device_tree=options.device_tree,
             json=options.json,
             quiet=options.quiet,
+            tpm=options.tpm,
+            keep=_keeps(options),
+            wanted=wanted_ports(options),
             boots=options.boots,
             preserve_memory=options.preserve_memory,
         )
@@ -136,7 +157,7 @@ def _count(text: str) -> int:
 
 
 def _boot(options: BootOptions) -> int:
-    machine = Machine(options.machine, settings=options.settings)
+    machine = Machine(options.machine, settings=options.settings, tpm=options.tpm)
     status = _once(machine, options)
     for _ in range(options.boots - 1):
         if options.preserve_memory:
@@ -150,12 +171,16 @@ def _boot(options: BootOptions) -> int:
         write_bytes(options.event_log, machine.event_log)
     if options.device_tree is not None:
         write_bytes(options.device_tree, machine.device_tree)
+    if options.keep:
+        keep(machine, options.wanted, as_json=options.json)
     return status
 
 
 def _once(machine: Machine, options: BootOptions) -> int:
     """One boot, shown as asked; its exit code."""
     show = _nothing if options.quiet else _json if options.json else _text
+    if options.tpm is not None and show is _text:
+        show = partial(_text, told=False)
     failure = _run(machine, options.until, show)
     if options.json:
         _json_result(machine, failure)
@@ -164,6 +189,25 @@ def _once(machine: Machine, options: BootOptions) -> int:
     if failure is not None and not options.json:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
     return YES if failure is None else NO_BOOT
+
+
+def _keeps(options: argparse.Namespace) -> bool:
+    """UsageError for options that go with --keep, without it, or against it."""
+    asked = options.mssim is not None or options.swtpm is not None
+    if asked and not options.keep:
+        raise UsageError("--mssim and --swtpm go with --keep")
+    if options.keep and options.tpm is not None:
+        raise UsageError("--keep serves the machine's own TPM, --tpm uses another")
+    kept: bool = options.keep
+    return kept
+
+
+def keep(machine: Machine, wanted: dict[str, int], *, as_json: bool) -> None:
+    """Serve the TPM as the boot left it, until somebody ends it."""
+    # loaded here: few boots serve anything
+    from pefstack.tools.cli.keeping import serve_machine
+
+    serve_machine(machine, wanted, as_json=as_json)
 
 
 def _run(machine: Machine, until: str, show: Show) -> BootFailure | None:
@@ -191,15 +235,19 @@ def _json(events: Sequence[Event]) -> None:
         print(json.dumps(asdict(event)))
 
 
-def _text(events: Sequence[Event]) -> None:
+def _text(events: Sequence[Event], *, told: bool = True) -> None:
     first = events[0]
     if first.kind == "power-on":
         print(report.heading(first))
         print(paint(report.HONEST, "dim"))
+        if whose := report.tpm_line(first):
+            print(whose)
         events = [event for event in events[1:] if event.kind != "startup"]
+    if not events:  # a TPM that could not be switched on
+        return
     starts = [event for event in events if event.kind == "start"]
     rest = [event for event in events if event.kind != "start"]
-    print(*report.stage_lines([*starts, *rest]), sep="\n", flush=True)
+    print(*report.stage_lines([*starts, *rest], told=told), sep="\n", flush=True)
 
 
 def _text_result(machine: Machine) -> None:
@@ -229,11 +277,9 @@ def _json_result(machine: Machine, failure: BootFailure | None) -> None:
 
 def _pcrs(machine: Machine) -> dict[int, bytes]:
     """None where the TPM has no SHA-256 bank yet, or does not answer."""
-    if "sha256" not in machine.board.spec.tpm.allocated:
-        return {}
     try:
         return machine.pcrs()
-    except DeviceError:
+    except (DeviceError, FormatError, UsageError):
         return {}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.hw.tpm.codes import BANK_NAME, PCR_COUNT, PCR_SELECT_SIZE, TpmCc
-from pefstack.hw.tpm.command import TPMI_RH_PLATFORM, Command, Handle, Parameter
+from pefstack.hw.tpm.command import Command, Handle, Parameter
+from pefstack.hw.tpm.handles import TPMI_RH_PLATFORM
 from pefstack.hw.tpm.pcr import DRTM_PCR, HCRTM_PCR
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.state import Internals
@@ -28,14 +29,16 @@ def pcr_allocate(
     bank must have PCR 0 and some bank PCR 17 (TPM_RC_PCR). Results: allocationSuccess,
     maxPCR, sizeNeeded, sizeAvailable; sizes in bytes of PCR values.
     """
-    state, sizes = inner.state, inner.settings.digest_sizes
+    state, banks = inner.state, inner.settings.banks
+    sizes = {alg: inner.settings.digest_sizes[alg] for alg in banks}
     allocation = dict(state.pending_allocation or state.pcrs.allocated)
-    allocation.update(pcr_allocation)
+    allocation.update({a: mask for a, mask in pcr_allocation if a in banks})
     for needed in _NEEDED:
         if not any(mask & needed for mask in allocation.values()):
             raise Refusal(TpmRc.PCR)
     size_needed = sum(sizes[alg] * mask.bit_count() for alg, mask in allocation.items())
     state.pending_allocation = allocation
+    state.touch()
     inner.journal.add("tpm", "allocate", allocation=_in_words(allocation))
     return 1, PCR_COUNT, size_needed, PCR_COUNT * sum(sizes.values())
 
@@ -51,7 +54,7 @@ def _in_words(allocation: dict[int, int]) -> str:
 PCR_ALLOCATE: Final = Command(
     code=TpmCc.PCR_ALLOCATE,
     action=pcr_allocate,
-    handles=(Handle(name="authHandle", values=TPMI_RH_PLATFORM),),
+    handles=(Handle(name="authHandle", type=TPMI_RH_PLATFORM),),
     parameters=(Parameter(name="pcrAllocation", unmarshal=TPML_PCR_SELECTION),),
     results=(put_uint8, put_uint32, put_uint32, put_uint32),
     writes_nv=True,

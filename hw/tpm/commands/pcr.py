@@ -9,15 +9,11 @@ from pefstack.hw.tpm.codes import (
     MAX_DIGEST_BUFFER,
     MAX_PCR_DIGESTS,
     TpmCc,
-    TpmRh,
 )
-from pefstack.hw.tpm.command import (
-    TPMI_DH_PCR,
-    TPMI_DH_PCR_OR_NULL,
-    Command,
-    Handle,
-    Parameter,
-)
+from pefstack.hw.tpm.command import Command, Handle, Parameter
+from pefstack.hw.tpm.entities import Pcr
+from pefstack.hw.tpm.handles import TPMI_DH_PCR, TPMI_DH_PCR_OR_NULL
+from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.pcr import EXTEND_MASKS, HASH, RESET_MASKS, SAVED_MASK
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.state import Internals
@@ -35,18 +31,23 @@ from pefstack.hw.tpm.structures import (
 
 
 def pcr_extend(
-    inner: Internals, pcr_handle: int, digests: list[TaggedDigest]
+    inner: Internals, pcr_handle: Pcr | Hierarchy, digests: list[TaggedDigest]
 ) -> tuple[()]:
     """H(old || digest) in each bank named; banks without this PCR are ignored."""
-    if pcr_handle == TpmRh.NULL:
+    if isinstance(pcr_handle, Hierarchy):  # TPM_RH_NULL
         return ()
-    if not EXTEND_MASKS[inner.locality] >> pcr_handle & 1:
-        raise Refusal(TpmRc.LOCALITY)
+    check_extend(inner, pcr_handle)
     for alg, digest in digests:
         value = inner.state.pcrs.extend(alg, pcr_handle, digest)
         if value is not None:
             _note_extend(inner, pcr_handle, alg, digest, value)
     return ()
+
+
+def check_extend(inner: Internals, pcr: Pcr) -> None:
+    """TPM_RC_LOCALITY where the locality of the command may not extend a PCR."""
+    if not EXTEND_MASKS[inner.locality] >> pcr & 1:
+        raise Refusal(TpmRc.LOCALITY)
 
 
 def _note_extend(
@@ -65,11 +66,11 @@ def _note_extend(
 
 
 def pcr_event(
-    inner: Internals, pcr_handle: int, event_data: bytes
+    inner: Internals, pcr_handle: Pcr | Hierarchy, event_data: bytes
 ) -> tuple[list[TaggedDigest]]:
     """Hash the data for every implemented bank, extend, and give the digests."""
     digests: list[TaggedDigest] = [
-        (alg, HASH[alg](event_data).digest()) for alg in inner.settings.digest_sizes
+        (alg, HASH[alg](event_data).digest()) for alg in inner.settings.banks
     ]
     pcr_extend(inner, pcr_handle, digests)
     return (digests,)
@@ -84,7 +85,7 @@ def pcr_read(
     return pcrs.update_counter, answered, digests
 
 
-def pcr_reset(inner: Internals, pcr_handle: int) -> tuple[()]:
+def pcr_reset(inner: Internals, pcr_handle: Pcr) -> tuple[()]:
     """Zeros, where the locality may."""
     if not RESET_MASKS[inner.locality] >> pcr_handle & 1:
         raise Refusal(TpmRc.LOCALITY)
@@ -96,14 +97,14 @@ def pcr_reset(inner: Internals, pcr_handle: int) -> tuple[()]:
 PCR_EXTEND: Final = Command(
     code=TpmCc.PCR_EXTEND,
     action=pcr_extend,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR_OR_NULL),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR_OR_NULL),),
     parameters=(Parameter(name="digests", unmarshal=TPML_DIGEST_VALUES),),
     writes_nv=True,
 )
 PCR_EVENT: Final = Command(
     code=TpmCc.PCR_EVENT,
     action=pcr_event,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR_OR_NULL),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR_OR_NULL),),
     parameters=(Parameter(name="eventData", unmarshal=tpm2b(MAX_DIGEST_BUFFER)),),
     results=(put_digest_values,),
     writes_nv=True,
@@ -117,6 +118,6 @@ PCR_READ: Final = Command(
 PCR_RESET: Final = Command(
     code=TpmCc.PCR_RESET,
     action=pcr_reset,
-    handles=(Handle(name="pcrHandle", values=TPMI_DH_PCR),),
+    handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR),),
     writes_nv=True,
 )

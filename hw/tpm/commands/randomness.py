@@ -26,10 +26,12 @@ GET_RANDOM: Final = Command(
     action=get_random,
     parameters=(Parameter(name="bytesRequested", unmarshal=UINT16),),
     results=(put_tpm2b,),
+    encrypts=True,
 )
 STIR_RANDOM: Final = Command(
     code=TpmCc.STIR_RANDOM,
     action=stir_random,
     parameters=(Parameter(name="inData", unmarshal=tpm2b(MAX_SYM_DATA)),),
     writes_nv=True,
+    decrypts=True,
 )

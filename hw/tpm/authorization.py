@@ -1,0 +1,249 @@
+"""Who may act: the checks of every session of a command (Part 1, "Authorizations").
+
+A failed check changes nothing but the counter of guesses.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import Any, Final
+
+from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc, TpmNt, TpmRh
+from pefstack.hw.tpm.command import AuthRole
+from pefstack.hw.tpm.crypto.protection import session_hmac
+from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
+from pefstack.hw.tpm.invocation import Invocation
+from pefstack.hw.tpm.nv import NvIndex
+from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.pin import check_pin, count_pin
+from pefstack.hw.tpm.policy_check import check_policy
+from pefstack.hw.tpm.response_codes import Refusal, TpmRc
+from pefstack.hw.tpm.session import Session, SessionUse
+from pefstack.hw.tpm.session_area import where
+from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key
+from pefstack.hw.tpm.state import Internals
+
+_WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
+_USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
+
+
+def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
+    """Check every session in its turn; raises `Refusal`."""
+    _check_uses(inner, call, uses)
+    if len(uses) < call.command.auth_count:
+        raise Refusal(TpmRc.AUTH_MISSING)
+    for index in range(len(uses)):
+        entity = call.authorized(index)
+        if entity is None:
+            _check_further(call, uses, index)
+        else:
+            _check_entity(inner, call, uses, index, entity)
+
+
+def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
+    """Encryption only where a parameter can be encrypted; nothing for no use."""
+    for index, use in enumerate(uses):
+        if call.authorized(index) is None:
+            _check_useful(use, index)
+        if use.session is None:  # a password neither encrypts nor audits
+            continue
+        for attribute, possible in (
+            (TpmaSession.DECRYPT, call.command.decrypts),
+            (TpmaSession.ENCRYPT, call.command.encrypts),
+        ):
+            if use.has(attribute) and not possible:
+                raise Refusal(TpmRc.ATTRIBUTES + where(index))
+            if use.has(attribute) and not use.session.can_encrypt:
+                raise Refusal(TpmRc.SYMMETRIC + where(index))
+        if use.has(TpmaSession.AUDIT_EXCLUSIVE):
+            _check_exclusive(inner, use)
+
+
+def _check_exclusive(inner: Internals, use: SessionUse) -> None:
+    """Only the exclusive audit session, or one that starts to audit."""
+    starts = use.session is not None and not use.session.audit_digest
+    if starts or use.has(TpmaSession.AUDIT_RESET):
+        return
+    if inner.state.sessions.exclusive != use.handle:
+        raise Refusal(TpmRc.EXCLUSIVE)
+
+
+def _check_useful(use: SessionUse, index: int) -> None:
+    """A session that authorizes nothing must be there for something else."""
+    if use.session is None:
+        raise Refusal(TpmRc.HANDLE + where(index))
+    if not use.attributes & _USES:
+        raise Refusal(TpmRc.ATTRIBUTES + where(index))
+
+
+def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
+    """A session that authorizes nothing has an HMAC all the same."""
+    if not _hmac_is_good(call, uses, index, None):
+        raise Refusal(TpmRc.AUTH_FAIL + where(index))
+
+
+def _check_entity(
+    inner: Internals,
+    call: Invocation,
+    uses: list[SessionUse],
+    index: int,
+    entity: Any,
+) -> None:
+    """One handle's authorization: is it allowed in this way, and is it right."""
+    session = uses[index].session
+    takes_auth = _takes_auth_value(session)
+    if takes_auth:
+        _check_lockout(inner, entity)
+    _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
+    if session is not None and session.is_policy:
+        _check_policy(inner, call, session, index, entity)
+    good = _auth_is_good(call, uses, index, entity)
+    if takes_auth:
+        _note(inner, entity, good=good)
+    if not good:
+        rc = TpmRc.AUTH_FAIL if _counts(entity) else TpmRc.BAD_AUTH
+        raise Refusal(rc + where(index))
+
+
+def _takes_auth_value(session: Session | None) -> bool:
+    """Whether the entity's authValue is proven; a policy may do without."""
+    if session is None or session.policy is None:
+        return True
+    return session.policy.needs_auth_value or session.policy.needs_password
+
+
+def _check_policy(
+    inner: Internals, call: Invocation, session: Session, index: int, entity: Any
+) -> None:
+    try:
+        check_policy(inner, call, session, index, entity)
+    except Refusal as refusal:
+        place = 0 if refusal.rc in _WITHOUT_PLACE else where(index)
+        raise Refusal(refusal.rc + place) from None
+
+
+def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) -> None:
+    """Whether authValue or policy may be used for this entity in this role."""
+    role = call.role(index)
+    code = call.command.code
+    if is_policy:
+        if not _policy_available(entity, code):
+            raise Refusal(TpmRc.AUTH_UNAVAILABLE)
+        return
+    if _policy_is_required(entity, role):
+        raise Refusal(TpmRc.AUTH_TYPE)
+    if not _auth_value_available(entity, role, code):
+        raise Refusal(TpmRc.AUTH_UNAVAILABLE)
+
+
+def _policy_is_required(entity: Any, role: AuthRole) -> bool:
+    if role is AuthRole.DUP:
+        return True
+    if role is not AuthRole.ADMIN:
+        return False
+    if isinstance(entity, NvIndex):
+        return True
+    attributes = entity.public.attributes if isinstance(entity, TpmObject) else 0
+    return bool(attributes & TpmaObject.ADMIN_WITH_POLICY)
+
+
+def _auth_value_available(entity: Any, role: AuthRole, code: int) -> bool:
+    if isinstance(entity, TpmObject):
+        allowed = role is not AuthRole.USER or entity.public.has(
+            TpmaObject.USER_WITH_AUTH
+        )
+        return allowed and entity.sensitive is not None
+    if isinstance(entity, NvIndex):
+        return entity.allows_auth_value(code) and check_pin(entity)
+    return True
+
+
+def _policy_available(entity: Any, code: int) -> bool:
+    if isinstance(entity, NvIndex):
+        role_is_admin = code in (TpmCc.NV_CHANGE_AUTH, TpmCc.NV_UNDEFINE_SPACE_SPECIAL)
+        return bool(entity.auth_policy) and (
+            role_is_admin or entity.allows_policy(code)
+        )
+    if isinstance(entity, TpmObject) and entity.sensitive is None:
+        return False
+    return bool(entity.auth_policy)
+
+
+def _counts(entity: Any) -> bool:
+    """Whether a wrong authValue counts as a guess."""
+    if isinstance(entity, Hierarchy):
+        return entity.handle == TpmRh.LOCKOUT
+    return bool(entity.is_da_protected)
+
+
+def _check_lockout(inner: Internals, entity: Any) -> None:
+    if not _counts(entity):
+        return
+    attack = inner.state.dictionary_attack
+    attack.heal(inner.clock_value())
+    if isinstance(entity, Hierarchy):
+        attack.check_lockout()
+    else:
+        attack.check()
+
+
+def _note(inner: Internals, entity: Any, *, good: bool) -> None:
+    """Count the guess; a PIN index counts by itself."""
+    if isinstance(entity, NvIndex) and entity.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
+        count_pin(inner, entity, good=good)
+        return
+    if not _counts(entity):
+        return
+    attack, now = inner.state.dictionary_attack, inner.clock_value()
+    if isinstance(entity, Hierarchy):
+        if not good:
+            attack.fail_lockout(now)
+            inner.state.note_change()
+        return
+    attack.used = True
+    if not good:
+        attack.fail(now)
+        inner.state.note_change()
+
+
+def _auth_is_good(
+    call: Invocation, uses: list[SessionUse], index: int, entity: Any
+) -> bool:
+    use = uses[index]
+    session = use.session
+    if session is None:
+        return compare_digest(trimmed(use.auth), entity.auth_value)
+    if session.policy is not None and session.policy.needs_password:
+        return compare_digest(trimmed(use.auth), entity.auth_value)
+    return _hmac_is_good(call, uses, index, entity)
+
+
+def _hmac_is_good(
+    call: Invocation, uses: list[SessionUse], index: int, entity: Any | None
+) -> bool:
+    use = uses[index]
+    session = use.session
+    if session is None:
+        return False
+    key = hmac_key(session, entity)
+    if session.is_policy and not key:
+        return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
+    return compare_digest(use.auth, _hmac(call, uses, index, key))
+
+
+def _hmac(call: Invocation, uses: list[SessionUse], index: int, key: bytes) -> bytes:
+    use = uses[index]
+    session = use.session
+    if session is None:  # a password has no HMAC
+        return b""
+    alg = session.auth_hash
+    nonces = b"".join(further_nonces(uses)) if index == 0 else b""
+    return session_hmac(
+        alg,
+        key,
+        call.cp_hash(alg),
+        use.nonce_caller,
+        session.nonce_tpm,
+        use.attributes,
+        nonce_decrypt=nonces,
+    )

@@ -1,0 +1,185 @@
+"""One order of checks for every command (tpm.md 1, Part 1 "Command Processing")."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, Final
+
+from pefstack.hw.tpm.authorization import authorize
+from pefstack.hw.tpm.codes import (
+    HEADER_SIZE,
+    LOCALITY_COUNT,
+    MAX_COMMAND_SIZE,
+    TpmaSession,
+    TpmCc,
+    TpmSt,
+)
+from pefstack.hw.tpm.command import Command
+from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.entities import resolve
+from pefstack.hw.tpm.invocation import Invocation
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
+from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_area import read_sessions
+from pefstack.hw.tpm.session_hmac import crypt_parameter
+from pefstack.hw.tpm.session_response import answer_sessions
+from pefstack.hw.tpm.state import Internals
+from pefstack.hw.tpm.structures import UINT16, UINT32, Reader, put_uint16, put_uint32
+
+_HEADER: Final = Struct(">HII")
+_TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
+_REFERENCES: Final = frozenset((int(TpmRc.REFERENCE_H0),))
+
+
+def execute(inner: Internals, raw: bytes, locality: int) -> bytes:
+    """The response to a command; raises `Refusal` with the whole response code."""
+    state = inner.state
+    if not state.powered:
+        raise Refusal(TpmRc.FAILURE)
+    state.hash_sequence = None  # any command ends it (Part 4, ExecuteCommand)
+    if not 0 <= locality < LOCALITY_COUNT:
+        raise Refusal(TpmRc.LOCALITY)
+    tag, command = _parse_header(raw)
+    if state.started is (command.code == TpmCc.STARTUP):
+        raise Refusal(TpmRc.INITIALIZE)
+    inner.locality = locality
+    reader = Reader(raw, HEADER_SIZE, len(raw), inner.settings.digest_sizes)
+    call = _read_handles(inner, reader, command)
+    uses = _authorized(inner, reader, call, tag)
+    parameters = _read_parameters(reader, command)
+    inner.handles, inner.uses = call.handles, uses or []
+    results = command.action(inner, *call.entities, *parameters)
+    return _response(inner, call, results, uses)
+
+
+def _parse_header(raw: bytes) -> tuple[int, Command]:
+    """Tag, size, code, in this order (Part 1, "Command Header Validation")."""
+    if len(raw) < HEADER_SIZE:
+        raise Refusal(TpmRc.COMMAND_SIZE)
+    tag, size, code = _HEADER.unpack_from(raw)
+    if tag not in _TAGS:  # as the reference answers; not TPM_RC_BAD_TAG of TPM 1.2
+        raise Refusal(TpmRc.VALUE)
+    if size != len(raw) or size > MAX_COMMAND_SIZE:
+        raise Refusal(TpmRc.COMMAND_SIZE)
+    command = COMMANDS.get(code)
+    if command is None:
+        raise Refusal(TpmRc.COMMAND_CODE)
+    return tag, command
+
+
+def _read_handles(inner: Internals, reader: Reader, command: Command) -> Invocation:
+    """All handles by their types first, then what each stands for."""
+    handles: list[int] = []
+    slots = inner.settings.transient_slots
+    for number, declared in enumerate(command.handles, 1):
+        if reader.offset + 4 > reader.end:
+            raise Refusal(TpmRc.INSUFFICIENT + number * RC_1)
+        handle = UINT32(reader)
+        if not declared.type(slots, handle):
+            raise Refusal(TpmRc.VALUE + number * RC_1)
+        handles.append(handle)
+    entities: list[Any] = []
+    for index, handle in enumerate(handles):
+        entities.append(_entity(inner, handle, index))
+    return Invocation(command, handles, entities)
+
+
+def _entity(inner: Internals, handle: int, index: int) -> Any:
+    try:
+        return resolve(inner, handle)
+    except Refusal as refusal:
+        if refusal.rc in _REFERENCES:  # a warning that counts the handles itself
+            raise Refusal(refusal.rc + index) from None
+        raise Refusal(refusal.rc + (index + 1) * RC_1) from None
+
+
+def _authorized(
+    inner: Internals, reader: Reader, call: Invocation, tag: int
+) -> list[SessionUse] | None:
+    """The sessions, all of them found good; None when the tag says there are none."""
+    if tag == TpmSt.SESSIONS:
+        uses = read_sessions(reader, call.command, inner.state.sessions)
+        call.parameters = reader.raw[reader.offset : reader.end]
+        authorize(inner, call, uses)
+        _decrypt(reader, call, uses)
+        return uses
+    if call.command.auth_count:
+        raise Refusal(TpmRc.AUTH_MISSING)
+    call.parameters = reader.raw[reader.offset : reader.end]
+    return None
+
+
+def _decrypt(reader: Reader, call: Invocation, uses: list[SessionUse]) -> None:
+    """Put the first parameter in clear before the reader, where a session hides it."""
+    for index, use in enumerate(uses):
+        if use.session is None or not use.has(TpmaSession.DECRYPT):
+            continue
+        start = reader.offset
+        try:
+            hidden = reader.take(UINT16(reader))
+        except Refusal as refusal:
+            raise Refusal(refusal.rc + RC_P + RC_1) from None
+        nonces = use.nonce_caller, use.session.nonce_tpm
+        entity = call.authorized(index)
+        clear = crypt_parameter(use.session, entity, nonces, hidden, decrypt=True)
+        rest = reader.raw[reader.offset : reader.end]
+        reader.raw = reader.raw[:start] + put_uint16(len(clear)) + clear + rest
+        reader.offset = start
+        return
+
+
+def _read_parameters(reader: Reader, command: Command) -> list[Any]:
+    parameters: list[Any] = []
+    try:
+        for declared in command.parameters:
+            parameters.append(declared.unmarshal(reader))
+    except Refusal as refusal:
+        number = len(parameters) + 1
+        raise Refusal(refusal.rc + RC_P + number * RC_1) from None
+    if reader.offset != reader.end:
+        raise Refusal(TpmRc.SIZE)
+    return parameters
+
+
+def _response(
+    inner: Internals,
+    call: Invocation,
+    results: tuple[Any, ...],
+    uses: list[SessionUse] | None,
+) -> bytes:
+    """A command with sessions is answered with sessions (Part 1, "Response")."""
+    marshalled = [
+        put(each) for put, each in zip(call.command.results, results, strict=True)
+    ]
+    handle = marshalled.pop(0) if call.command.gives_handle else b""
+    body = b"".join(marshalled)
+    tag = TpmSt.NO_SESSIONS
+    _end_exclusive(inner, call.command, uses)
+    _audit(inner, call, body)
+    if uses is not None:
+        tag = TpmSt.SESSIONS
+        body, area = answer_sessions(inner, call, uses, body)
+        body = put_uint32(len(body)) + body + area
+    size = HEADER_SIZE + len(handle) + len(body)
+    return _HEADER.pack(tag, size, TpmRc.SUCCESS) + handle + body
+
+
+def _audit(inner: Internals, call: Invocation, results: bytes) -> None:
+    """The command audit, over the results before they are encrypted."""
+    audit = inner.state.command_audit
+    if call.command.code not in audit.codes:
+        return
+    alg = audit.alg
+    if audit.extend(call.cp_hash(alg), call.rp_hash(alg, results)):
+        inner.state.note_change()
+
+
+def _end_exclusive(
+    inner: Internals, command: Command, uses: list[SessionUse] | None
+) -> None:
+    """A command without an audit session ends the exclusive one."""
+    store = inner.state.sessions
+    if store.exclusive is None or not command.allows_sessions:
+        return
+    if not any(use.has(TpmaSession.AUDIT) for use in uses or ()):
+        store.exclusive = None

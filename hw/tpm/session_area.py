@@ -1,0 +1,116 @@
+"""The authorization area of a command: its sessions, as they were sent (tpm.md 1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pefstack.hw.tpm.codes import (
+    MAX_DIGEST_SIZE,
+    MAX_SESSION_NUM,
+    TpmaSession,
+    TpmRh,
+)
+from pefstack.hw.tpm.command import Command
+from pefstack.hw.tpm.handles import TPMI_SH_AUTH_SESSION
+from pefstack.hw.tpm.response_codes import RC_1, RC_S, Refusal, TpmRc
+from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_store import SessionStore
+from pefstack.hw.tpm.structures import UINT8, UINT32, Reader, tpm2b
+
+MIN_SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, empty hmac
+_SIZED: Final = tpm2b(MAX_DIGEST_SIZE)
+_NOT_WITH_PASSWORD: Final = (
+    TpmaSession.AUDIT_EXCLUSIVE
+    | TpmaSession.AUDIT_RESET
+    | TpmaSession.DECRYPT
+    | TpmaSession.ENCRYPT
+    | TpmaSession.AUDIT
+)
+_AUDIT_DETAIL: Final = TpmaSession.AUDIT_EXCLUSIVE | TpmaSession.AUDIT_RESET
+_ONCE: Final = (TpmaSession.DECRYPT, TpmaSession.ENCRYPT, TpmaSession.AUDIT)
+
+
+def read_sessions(
+    reader: Reader, command: Command, store: SessionStore
+) -> list[SessionUse]:
+    """The authorization area, from its length field on; the reader is left after it.
+
+    Each fault in a session carries the session's number.
+    """
+    size = UINT32(reader)
+    area_end = reader.offset + size
+    if size < MIN_SESSION_SIZE or area_end > reader.end:
+        raise Refusal(TpmRc.SIZE)
+    if not command.allows_sessions:
+        raise Refusal(TpmRc.AUTH_CONTEXT)
+    area = Reader(reader.raw, reader.offset, area_end, reader.digest_sizes)
+    uses: list[SessionUse] = []
+    while area.offset < area_end:
+        uses.append(_numbered(area, uses, store))
+    reader.offset = area_end
+    return uses
+
+
+def where(index: int) -> int:
+    """The part of a response code that says: session ``index``, from 0."""
+    return RC_S + (index + 1) * RC_1
+
+
+def _numbered(
+    area: Reader, earlier: list[SessionUse], store: SessionStore
+) -> SessionUse:
+    index = len(earlier)
+    if index == MAX_SESSION_NUM:
+        raise Refusal(TpmRc.SIZE + where(index))
+    try:
+        use = _read_session(area, store)
+        _check(use, earlier)
+    except Refusal as refusal:
+        if refusal.rc == TpmRc.REFERENCE_S0:  # a warning: it counts the sessions itself
+            raise Refusal(refusal.rc + index) from None
+        raise Refusal(refusal.rc + where(index)) from None
+    return use
+
+
+def _read_session(area: Reader, store: SessionStore) -> SessionUse:
+    handle = UINT32(area)
+    is_password = handle == TpmRh.PW
+    if not is_password and not TPMI_SH_AUTH_SESSION(0, handle):
+        raise Refusal(TpmRc.VALUE)
+    nonce = _SIZED(area)
+    attributes = UINT8(area)
+    if attributes & TpmaSession.RESERVED:
+        raise Refusal(TpmRc.RESERVED_BITS)
+    return SessionUse(
+        handle=handle,
+        session=None if is_password else store.get(handle),
+        nonce_caller=nonce,
+        attributes=attributes,
+        auth=_SIZED(area),
+    )
+
+
+def _check(use: SessionUse, earlier: list[SessionUse]) -> None:
+    if use.handle == TpmRh.PW:
+        if use.attributes & _NOT_WITH_PASSWORD:
+            raise Refusal(TpmRc.ATTRIBUTES)
+        if use.nonce_caller:
+            raise Refusal(TpmRc.NONCE)
+        return
+    if use.session is None:
+        raise Refusal(TpmRc.REFERENCE_S0)
+    if any(other.handle == use.handle for other in earlier):
+        raise Refusal(TpmRc.HANDLE)
+    _check_attributes(use, earlier)
+
+
+def _check_attributes(use: SessionUse, earlier: list[SessionUse]) -> None:
+    """One session each at most decrypts, encrypts, audits; policies never audit."""
+    for attribute in _ONCE:
+        if use.has(attribute) and any(other.has(attribute) for other in earlier):
+            raise Refusal(TpmRc.ATTRIBUTES)
+    audits = use.has(TpmaSession.AUDIT)
+    if use.attributes & _AUDIT_DETAIL and not audits:
+        raise Refusal(TpmRc.ATTRIBUTES)
+    if audits and use.session is not None and use.session.is_policy:
+        raise Refusal(TpmRc.ATTRIBUTES)

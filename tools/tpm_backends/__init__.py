@@ -1,0 +1,1 @@
+"""Other people's TPMs behind our interface (tpm.md 9)."""
