@@ -27,10 +27,13 @@ class Tools:
     there is room for three and a resource manager is a test of its own.
     """
 
-    def __init__(self, tcti: str, folder: Path, *, flush: bool = True) -> None:
+    def __init__(
+        self, tcti: str, folder: Path, *, flush: bool = True, bus: str = ""
+    ) -> None:
         self.tcti = tcti
         self.folder = folder
         self.flush = flush
+        self.bus = bus  # address of the D-Bus of a resource manager
 
     def __call__(self, line: str, *more: str) -> str:
         """What the tool prints; it must succeed. ``line`` is split as a shell does."""
@@ -55,7 +58,7 @@ class Tools:
     def _run(self, tool: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [need(f"tpm2_{tool}", "tpm2-tools"), *words],
-            env=os.environ | {"TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+none"},
+            env=self.environment(),
             cwd=self.folder,
             text=True,
             errors="replace",
@@ -63,6 +66,13 @@ class Tools:
             timeout=SECONDS,
             check=False,
         )
+
+    def environment(self) -> dict[str, str]:
+        """The settings of a tool's process."""
+        settings = {"TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+none"}
+        if self.bus:
+            settings["DBUS_SESSION_BUS_ADDRESS"] = self.bus
+        return os.environ | settings
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
