@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interop import need
+from interop import need, need_library
 from swtpm_kit import SECONDS
 from tpm2_tools_kit import TPMS, Tools, tools_on
 
@@ -41,20 +41,24 @@ def bus(folder: Path) -> Iterator[str]:
 def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tools]:
     """Tools whose TCTI is the manager; objects and sessions are its business."""
     program = need("tpm2-abrmd", "tpm2-abrmd")
-    with tools_on(request.param, tmp_path) as direct, bus(tmp_path) as address:
-        with subprocess.Popen(
+    need_library("tss2-tcti-tabrmd", "libtss2-tcti-tabrmd0")
+    with (
+        tools_on(request.param, tmp_path) as direct,
+        bus(tmp_path) as address,
+        subprocess.Popen(
             [program, "--session", "--allow-root", f"--tcti={direct.tcti}"],
             env=os.environ | {"DBUS_SESSION_BUS_ADDRESS": address},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as child:
-            tcti = f"tabrmd:bus_name={NAME},bus_type=session"
-            managed = Tools(tcti, tmp_path, flush=False, bus=address)
-            try:
-                wait_for(managed, child)
-                yield managed
-            finally:
-                child.terminate()
+        ) as child,
+    ):
+        tcti = f"tabrmd:bus_name={NAME},bus_type=session"
+        managed = Tools(tcti, tmp_path, flush=False, bus=address)
+        try:
+            wait_for(managed, child)
+            yield managed
+        finally:
+            child.terminate()
 
 
 def wait_for(tools: Tools, child: subprocess.Popen[bytes]) -> None:
