@@ -23,8 +23,7 @@ from typing import Final
 
 from pefstack import Machine
 from pefstack.images import ecc
-from pefstack.images.container import HEADER_SIZE, ContainerHeader
-from pefstack.images.container_checks import HW_KEYS_OFFSET
+from pefstack.images.container import HEADER_SIZE, HW_KEYS_OFFSET, ContainerHeader
 from pefstack.images.hash_page_table import PAGE_SIZE
 from pefstack.images.p521 import is_signed
 from pefstack.images.xip import XipImage

@@ -13,7 +13,7 @@ from pefstack.firmware import (
     sbe_mutable,
 )
 from pefstack.firmware.profiles import profile_of
-from pefstack.firmware.stage import BootFailure, Stage, stage_name
+from pefstack.firmware.stage import BootFailure, Shutdown, Stage, stage_name
 from pefstack.hw.board import Board
 from pefstack.hw.tpm.foreign import ForeignTpm
 
@@ -40,7 +40,10 @@ CODE: Final = {
 
 
 def power_on(board: Board) -> Stage:
-    """Switch the machine on; the stage that runs first."""
+    """Switch the machine on, or start the IPL of one that was reset; the first stage.
+
+    ``sab`` is the secure access bit as the hardware leaves it to the SBE.
+    """
     profile = profile_of(board.spec.measure)
     backup, foreign = board.spec.backup_tpm, _whose_tpm(board)
     board.journal.add(
@@ -50,6 +53,8 @@ def power_on(board: Board) -> Stage:
         profile=profile.name,
         policy_pcr=profile.policy_pcr,
         smd=int(board.chip.smd),
+        sab=int(board.chip.secure),
+        mpipl=int(board.chip.memory_preserving),
         pef=int(board.chip.pef_enable),
         policy=board.spec.verify.policy,
         banks="" if foreign else ",".join(board.spec.tpm.allocated),
@@ -68,7 +73,10 @@ def _whose_tpm(board: Board) -> dict[str, str]:
 
 
 def step(board: Board, stage: Stage) -> Stage | None:
-    """Run one stage; the next one, or None after the last. Raises `BootFailure`."""
+    """Run one stage; the next one, or None after the last and after a shutdown.
+
+    Raises `BootFailure`.
+    """
     name = stage_name(stage)
     board.journal.add(name, "start")
     try:
@@ -76,6 +84,9 @@ def step(board: Board, stage: Stage) -> Stage | None:
     except BootFailure as failure:
         _record(board, failure)
         raise
+    if isinstance(following, Shutdown):
+        board.journal.add(name, "shutdown", reason=following.reason)
+        return None
     if following is None:
         board.journal.add(name, "boot-complete")
     else:

@@ -7,26 +7,29 @@ come in its order. In the profile `patent` the boot policy's PCR gets the separa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from pefstack.firmware import opal
 from pefstack.firmware.bring_in import bring_in
 from pefstack.firmware.hand_over import hand_over
+from pefstack.firmware.key_transition import SBKT, key_transition
+from pefstack.firmware.load import Loaded
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import HBB_ADDRESS, HBI_ADDRESS, PAYLOAD_ADDRESS
-from pefstack.firmware.pages import page_in, page_in_hbi
-from pefstack.firmware.partitions import present
+from pefstack.firmware.pages import content_of, page_in_hbi
+from pefstack.firmware.partitions import holds_container, present
 from pefstack.firmware.profiles import Profile, further_value, profile_of
 from pefstack.firmware.root_of_trust import read_settings
+from pefstack.firmware.sbe_update import lock_updates, sbe_image_in, update_sbe
 from pefstack.firmware.secondary_chips import (
     MEASURED,
     init_backup_tpm,
     measure_secondary_chips,
     start_secondary_chips,
 )
-from pefstack.firmware.stage import BootFailure, Refusal, Stage
+from pefstack.firmware.stage import BootFailure, Refusal, Shutdown, Stage
 from pefstack.firmware.status import StatusByte, get_status
 from pefstack.firmware.tpm_access import require_tpm
 from pefstack.firmware.tpm_start import start_tpm
@@ -40,10 +43,21 @@ from pefstack.images.sb_settings import SbSettings
 STAGE: Final = "hostboot_ext"
 _ADDRESSES: Final = {"PAYLOAD": PAYLOAD_ADDRESS}
 _FIRST_OF_CHIPS: Final = next(iter(MEASURED))
+_TOWARDS_PAYLOAD: Final = ("policy-separator", "payload")  # what comes first of them
 
 
-def run(board: Board) -> Stage:
-    """Hand over to OPAL."""
+class Brought(NamedTuple):
+    """A partition that was brought in, and what it holds, read through its table."""
+
+    loaded: Loaded | None
+    content: memoryview
+
+
+_NOTHING: Final = Brought(None, memoryview(b""))
+
+
+def run(board: Board) -> Stage | Shutdown:
+    """Hand over to OPAL; a key transition ends in a shutdown before that."""
     page_in_hbi(board, STAGE)
     _bring_up_chips(board)
     profile = profile_of(board.spec.measure)
@@ -51,7 +65,31 @@ def run(board: Board) -> Stage:
     fixed = read_settings(board, STAGE)
     subjects = profile.subjects(STAGE)
     there = present(board, STAGE, [what.upper() for what in subjects])
+    end = next(n for n, what in enumerate(subjects) if what in _TOWARDS_PAYLOAD)
+    found = _work_through(board, subjects[:end], there, fixed, log)
+    transition, sbe = found.get("sbkt", _NOTHING), found.get("sbe", _NOTHING)
+    image = sbe_image_in(sbe.content)
+    ending = key_transition(board, STAGE, transition.loaded, image, fixed)
+    if ending is not None:
+        return ending
+    update_sbe(board, STAGE, image)
+    lock_updates(board, STAGE)
+    _work_through(board, subjects[end:], there, fixed, log)
+    hand_over(board, STAGE, fixed.hw_key_hash)
+    return opal.run
+
+
+def _work_through(
+    board: Board,
+    subjects: Sequence[str],
+    there: Sequence[str],
+    fixed: SbSettings,
+    log: LogWriter,
+) -> dict[str, Brought]:
+    """Measure values, bring in partitions; what was brought in, by its subject."""
+    found = {}
     for what in subjects:
+        name = what.upper()
         if what in _VALUES:
             measure(board, STAGE, what, _VALUES[what](board, fixed), log)
         elif what.startswith("further-"):
@@ -59,12 +97,18 @@ def run(board: Board) -> Stage:
         elif what in MEASURED:  # all of them with the first
             if what == _FIRST_OF_CHIPS:
                 measure_secondary_chips(board, STAGE, log)
-        elif what.upper() in there or what == "payload":
-            name = what.upper()
+        elif what == "payload" or _is_wanted(board, name, there):
             address = _ADDRESSES.get(name)
-            page_in(board, STAGE, bring_in(board, STAGE, name, fixed, log, address))
-    hand_over(board, STAGE, fixed.hw_key_hash)
-    return opal.run
+            loaded = bring_in(board, STAGE, name, fixed, log, address)
+            found[what] = Brought(loaded, content_of(board, STAGE, loaded))
+    return found
+
+
+def _is_wanted(board: Board, name: str, there: Sequence[str]) -> bool:
+    """SBKT is blank but for a key transition; the others are used wherever they are."""
+    if name not in there:
+        return False
+    return name != SBKT or holds_container(board, STAGE, name)
 
 
 def _bring_up_chips(board: Board) -> None:

@@ -16,6 +16,18 @@ from pefstack.firmware.invariants_tpm import (
     poisons_tpm,
     secondary_chips_never_extend,
 )
+from pefstack.firmware.invariants_trust import (
+    keys_change_by_two_verdicts,
+    memory_preserving_keeps_secure_mode,
+    secure_mode_by_the_table,
+    updates_end_at_the_lock,
+)
+from pefstack.firmware.journal_view import (
+    boots,
+    of_kind,
+    switched_on_with,
+    watched,
+)
 from pefstack.hw.journal import Event
 
 _FOREIGN: Final = ("foreign", "foreign-running")  # TPMs that write no journal
@@ -73,7 +85,7 @@ def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
 
     POWER9 machines measure late: there HBI measures what ran before it.
     """
-    if _setting(events, "profile", "patent") == "p9":
+    if switched_on_with(events, "profile", "patent") == "p9":
         return None
     measured: set[str | int] = set()
     for event in events:
@@ -90,17 +102,15 @@ def measured_before_it_runs(events: Sequence[Event]) -> Event | None:
 
 def verified_before_it_runs(events: Sequence[Event]) -> Event | None:
     """With security on, no code is handed over to by a stage that did not verify it."""
-    if _security_off(events):
-        return None
     verified: set[tuple[str, str | int]] = set()
-    exempt = _UNVERIFIED[_setting(events, "profile", "patent")]
-    for event in events:
+    exempt = _UNVERIFIED[switched_on_with(events, "profile", "patent")]
+    for event, secure in watched(events):
         if event.kind == "verify":
             verified.add((event.source, event.detail["code"]))
         checked = (event.source, event.detail.get("code", "")) in verified
         if event.kind != "hand-over" or event.detail["code"] in exempt:
             continue
-        if not checked:
+        if secure and not checked:
             return event
     return None
 
@@ -110,24 +120,26 @@ def rejected_code_never_runs(events: Sequence[Event]) -> Event | None:
 
     Where the machine's policy has a stage record only, that is no offence.
     """
-    if _security_off(events):
-        return None
-    recording = _RECORDING[_setting(events, "policy", "fail-closed")]
-    rejecting = {e.source for e in _of(events, "verify") if not e.detail["good"]}
+    recording = _RECORDING[switched_on_with(events, "policy", "fail-closed")]
+    rejecting = {
+        event.source
+        for event, secure in watched(events)
+        if secure and event.kind == "verify" and not event.detail["good"]
+    }
     rejecting -= set(recording)
-    for event in _of(events, "hand-over"):
+    for event in of_kind(events, "hand-over"):
         if event.source in rejecting:
             return event
     return None
 
 
 def refusal_is_the_last_word(events: Sequence[Event]) -> Event | None:
-    """After a refusal nothing runs and nothing is measured."""
+    """After a refusal or a shutdown nothing runs and nothing is measured."""
     refused = False
     for event in events:
         if refused and event.kind in ("start", "measure", "extend", "verify"):
             return event
-        refused = refused or event.kind == "boot-failure"
+        refused = refused or event.kind in ("boot-failure", "shutdown")
     return None
 
 
@@ -149,7 +161,7 @@ def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
 
     A machine's own further values may stand between them.
     """
-    order = iter(_POLICY_ORDER[_setting(events, "profile", "patent")])
+    order = iter(_POLICY_ORDER[switched_on_with(events, "profile", "patent")])
     for event in _policy_measures(events):
         if str(event.detail["what"]).startswith("further-"):
             continue
@@ -160,11 +172,11 @@ def policy_pcr_in_order(events: Sequence[Event]) -> Event | None:
 
 def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
     """A boot that ends well made all extends of the policy, the PEF record included."""
-    needed = set(_POLICY_ORDER[_setting(events, "profile", "patent")])
+    needed = set(_POLICY_ORDER[switched_on_with(events, "profile", "patent")])
     if any(loses_tpm(event) or poisons_tpm(event) for event in events):
         return None
     done = {(e.source, e.detail["what"]) for e in _policy_measures(events)}
-    for event in _of(events, "boot-complete"):
+    for event in of_kind(events, "boot-complete"):
         if not needed <= done:
             return event
     return None
@@ -173,8 +185,8 @@ def complete_boot_measured_everything(events: Sequence[Event]) -> Event | None:
 def records_tell_the_truth(events: Sequence[Event]) -> Event | None:
     """The jumper's and the PEF's record say what the machine was switched on with."""
     settings = {"secure-jumper": "smd", "security-state": "smd", "pef-enable": "pef"}
-    power_on = next(_of(events, "power-on"), None)
-    for event in _of(events, "measure"):
+    power_on = next(of_kind(events, "power-on"), None)
+    for event in of_kind(events, "measure"):
         setting = settings.get(str(event.detail["what"]))
         if setting is None or power_on is None:
             continue
@@ -198,13 +210,12 @@ def tpm_starts_before_it_measures(events: Sequence[Event]) -> Event | None:
 
 def hand_over_tells_the_truth(events: Sequence[Event]) -> Event | None:
     """HDAT says whether security is on; without a good TPM no machine is trusted."""
-    secure = int(not _security_off(events))
     lost = False
-    for event in events:
+    for event, secure in watched(events):
         lost = lost or loses_tpm(event) or poisons_tpm(event)
         if event.kind != "hdat":
             continue
-        if event.detail["secure"] != secure or (lost and event.detail["trusted"]):
+        if event.detail["secure"] != int(secure) or (lost and event.detail["trusted"]):
             return event
     return None
 
@@ -226,7 +237,7 @@ def opal_follows_the_hand_over(events: Sequence[Event]) -> Event | None:
 
 def foreign_tpm_is_no_witness(events: Sequence[Event]) -> Event | None:
     """In the journal of a machine on a foreign TPM nobody speaks for the TPM."""
-    if _setting(events, "tpm", "model") not in _FOREIGN:
+    if switched_on_with(events, "tpm", "model") not in _FOREIGN:
         return None
     return next((event for event in events if event.source == "tpm"), None)
 
@@ -247,28 +258,25 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     secondary_chips_never_extend,
     chips_agree_or_tpm_is_poisoned,
     foreign_tpm_is_no_witness,
+    secure_mode_by_the_table,
+    memory_preserving_keeps_secure_mode,
+    keys_change_by_two_verdicts,
+    updates_end_at_the_lock,
 )
+# what is asked of the whole journal; everything else of each boot by itself
+_OF_ALL_BOOTS: Final = (memory_preserving_keeps_secure_mode,)
 
 
 def broken_invariants(events: Iterable[Event]) -> dict[str, Event]:
     """The invariants that a journal breaks, each with its first offender."""
     listed = list(events)
-    found = ((each.__name__, each(listed)) for each in INVARIANTS)
-    return {name: event for name, event in found if event is not None}
-
-
-def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
-    return (event for event in events if event.kind == kind)
-
-
-def _setting(events: Iterable[Event], name: str, default: str) -> str:
-    """What the machine was switched on with."""
-    values = [str(e.detail.get(name, default)) for e in _of(events, "power-on")]
-    return values[0] if values else default
-
-
-def _security_off(events: Iterable[Event]) -> bool:
-    return any(event.detail["smd"] for event in _of(events, "power-on"))
+    parts = boots(listed)
+    found: dict[str, Event] = {}
+    for each in INVARIANTS:
+        for part in [listed] if each in _OF_ALL_BOOTS else parts:
+            if (event := each(part)) is not None:
+                found.setdefault(each.__name__, event)
+    return found
 
 
 def _modes(event: Event) -> tuple[str | int, ...]:
@@ -276,5 +284,5 @@ def _modes(event: Event) -> tuple[str | int, ...]:
 
 
 def _policy_measures(events: Sequence[Event]) -> Iterator[Event]:
-    policy = {event.detail["policy_pcr"] for event in _of(events, "power-on")}
-    return (e for e in _of(events, "measure") if e.detail["pcr"] in policy)
+    policy = {event.detail["policy_pcr"] for event in of_kind(events, "power-on")}
+    return (e for e in of_kind(events, "measure") if e.detail["pcr"] in policy)

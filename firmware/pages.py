@@ -62,12 +62,17 @@ def page_in_hbi(board: Board, stage: str) -> None:
     board.memory.write(HBI_ADDRESS + protected, data)
 
 
-def page_in(board: Board, stage: str, loaded: Loaded) -> None:
-    """Read every page of a partition that was loaded, if it has any, and verify it."""
+def content_of(board: Board, stage: str, loaded: Loaded) -> memoryview:
+    """What a partition that was loaded holds: its payload as far as that is announced.
+
+    Where the payload is a hash page table, every page behind it is read and verified,
+    and the pages are the content.
+    """
     header = loaded.container[:HEADER_SIZE]
+    payload = loaded.container[HEADER_SIZE:]
     if _paged_size(board, loaded.place.name, header):
-        table = loaded.container[HEADER_SIZE:]
-        read_pages(board, stage, loaded.place, header, table)
+        return read_pages(board, stage, loaded.place, header, payload)
+    return payload[: announced_payload_size(header) or 0]
 
 
 def read_pages(

@@ -8,8 +8,11 @@ from typing import Final, NamedTuple
 from pefstack.firmware.stage import BootFailure, Refusal
 from pefstack.hw.board import Board
 from pefstack.images.container import HEADER_SIZE
-from pefstack.images.container_peek import announced_payload_size
-from pefstack.images.ecc import data_size, raw_size
+from pefstack.images.container_peek import (
+    announced_payload_size,
+    begins_like_container,
+)
+from pefstack.images.ecc import WORD_SIZE, data_size, raw_size
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs import FfsTable
 from pefstack.images.ffs_find import find_table
@@ -65,6 +68,12 @@ def present(board: Board, stage: str, names: Sequence[str]) -> list[str]:
     """Those of the partitions that the flash has, in the order of the names."""
     there = {entry.name for entry in _table(board, stage).entries}
     return [name for name in names if name in there]
+
+
+def holds_container(board: Board, stage: str, name: str) -> bool:
+    """Whether a partition that is there begins like a container; one may be blank."""
+    place = partition(board, stage, name)
+    return begins_like_container(_peek(board, place, WORD_SIZE))
 
 
 def read_container(board: Board, stage: str, place: Partition) -> memoryview:

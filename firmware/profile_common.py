@@ -14,7 +14,7 @@ from pefstack.images.event_log import (
 
 # what Hostboot brings in beside HBI and PAYLOAD; the four are core code to it
 _CORE: Final = ("HBD", "SBE", "HBBL")
-_OTHER: Final = ("VERSION", "OCC", "MEMD", "HCODE", "WOFDATA", "HBRT", "OCMBFW")
+_OTHER: Final = ("SBKT", "VERSION", "OCC", "MEMD", "HCODE", "WOFDATA", "HBRT", "OCMBFW")
 OPAL_PARTITIONS: Final = ("VERSION", "IMA_CATALOG", "CAPP", "UVISOR", "BOOTKERNEL")
 
 

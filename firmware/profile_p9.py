@@ -54,6 +54,7 @@ _ROWS: Final[tuple[Row, ...]] = (
         ("hw-key-hash", 1, _FLAGS, b"HW KEY HASH"),
         ("occ", 0, EV_POST_CODE, b"OCC"),
         ("memd", 0, EV_POST_CODE, b"MEMD"),
+        ("sbkt", 0, EV_POST_CODE, b"SBKT"),
         ("sbe", 0, _CODE, b"SBE"),
         ("hbbl", 0, _CODE, b"HBBL"),
         ("hcode", 0, EV_POST_CODE, b"HCODE"),

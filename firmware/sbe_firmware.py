@@ -6,7 +6,7 @@ from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.root_of_trust import container_header, section
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
-from pefstack.images.container_verify import SBE_FW, sbe_verify
+from pefstack.images.container_verify import SBE_FW, Verified, sbe_verify
 from pefstack.images.sb_settings import SbSettings
 from pefstack.images.xip import XipImage
 
@@ -25,11 +25,14 @@ def firmware_payload(board: Board, stage: str, image: XipImage) -> bytes:
 
 def verify_sbe_firmware(
     board: Board, stage: str, image: XipImage, fixed: SbSettings, *, secure: bool
-) -> None:
-    """Check `.sbh_firmware` by the rules of boot-chain.md 1.4, with hardware key C."""
+) -> Verified | None:
+    """Check `.sbh_firmware` by the rules of boot-chain.md 1.4, with hardware key C.
+
+    None where a rejection is only recorded.
+    """
     header = container_header(image, stage, ".sbh_firmware")
     payload = firmware_payload(board, stage, image)
-    accept(
+    return accept(
         board,
         stage,
         "SBE_FW",

@@ -19,9 +19,11 @@ from pefstack.firmware.sbe_firmware import verification_code, verify_sbe_firmwar
 from pefstack.firmware.stage import Stage
 from pefstack.firmware.tpm_start import start_tpm
 from pefstack.hw.board import Board
+from pefstack.hw.processor import Role
 
 STAGE: Final = "sbe_immutable"
-COLD_BOOT_COMPLETE: Final = 0x04  # in byte 1 of the state: completion stage
+PRIMARY_CHIP: Final = 0x10  # in byte 1 of the state
+MEMORY_PRESERVING: Final = 0x01
 
 
 def run(board: Board) -> Stage:
@@ -42,7 +44,7 @@ def run(board: Board) -> Stage:
     measure(board, STAGE, "security-state", security)
     measure(board, STAGE, "sbe-state", state)
     if profile_of(board.spec.measure).table.loader_is_signed:
-        verify_sbe_firmware(board, STAGE, image, fixed, secure=not board.chip.smd)
+        verify_sbe_firmware(board, STAGE, image, fixed, secure=board.chip.secure)
     digest = hashlib.sha512(verification_code(image, STAGE)).digest()
     board.chip.put_measurement(4, digest[:32])
     measure(board, STAGE, "sb-verification", digest)
@@ -50,7 +52,12 @@ def run(board: Board) -> Stage:
 
 
 def _state(board: Board, minimum_secure_version: int, version: bytes) -> bytes:
-    """The 8-byte record of PCR1 (3.3 step 4): primary chip 0, first SEEPROM."""
+    """The 8-byte record of PCR1 (3.3 step 4); the first SEEPROM has no bit.
+
+    Nor has the completion stage, which the published code never sets.
+    """
     locked = board.measurement_seeprom.locked
-    start = (board.chip.smd, COLD_BOOT_COMPLETE, locked, minimum_secure_version)
+    kind = MEMORY_PRESERVING if board.chip.memory_preserving else 0
+    chip = PRIMARY_CHIP if board.role is Role.PRIMARY else 0
+    start = (board.chip.smd, chip | kind, locked, minimum_secure_version)
     return bytes(start) + version

@@ -1,8 +1,8 @@
 """SBE, mutable boot loader [776]: SB verification code [774], then SBE firmware.
 
-Decides secure mode from the jumper, verifies its own firmware and the hostboot loader
-[778], measures both, the security switch, and a separator. boot-chain.md 1.4, 1.5,
-3.3 steps 7 to 10; the boot policy's PCR gets nothing here (3.5).
+Verifies its own firmware, decides secure mode, verifies the hostboot loader [778],
+measures both, the security switch, and a separator. boot-chain.md 1.4, 1.5, 3.3 steps
+7 to 10; the boot policy's PCR gets nothing here (3.5).
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pefstack.firmware.root_of_trust import (
     settings,
 )
 from pefstack.firmware.sbe_firmware import firmware_payload, verify_sbe_firmware
+from pefstack.firmware.secure_mode import decide_secure_mode
 from pefstack.firmware.stage import Stage
 from pefstack.firmware.verification import accept
 from pefstack.hw.board import Board
-from pefstack.hw.chip import CBS_CONTROL, SAB, SECURITY_SWITCH
+from pefstack.hw.chip import SECURITY_SWITCH
 from pefstack.images.container_verify import HBBL, sbe_verify
 
 STAGE: Final = "sbe_mutable"
@@ -35,9 +36,9 @@ def run(board: Board) -> Stage:
     if not profile_of(board.spec.measure).table.sbe_measures:
         return hostboot_loader.run  # POWER9: nobody verifies HBBL
     fixed = settings(board, STAGE, image)
-    _decide_secure_mode(board)
-    secure = board.chip.secure
-    verify_sbe_firmware(board, STAGE, image, fixed, secure=secure)
+    sampled = board.chip.secure
+    firmware = verify_sbe_firmware(board, STAGE, image, fixed, secure=sampled)
+    decide_secure_mode(board, STAGE, firmware)
     _measure_code(board, "sbe-firmware", 8, firmware_payload(board, STAGE, image))
     header = container_header(image, STAGE, ".sbh_hbbl")
     hbbl = section(image, STAGE, ".hbbl")
@@ -47,7 +48,7 @@ def run(board: Board) -> Stage:
         STAGE,
         "HBBL",
         lambda: sbe_verify(header, hbbl, HBBL, *hash_and_version),
-        secure=secure,
+        secure=board.chip.secure,
     )
     _measure_code(board, "hbbl", 12, hbbl)
     switches = board.chip.get_scom(SECURITY_SWITCH).to_bytes(8, "big")
@@ -55,12 +56,6 @@ def run(board: Board) -> Stage:
     measure(board, STAGE, "sbe-switches", switches[:4])
     measure(board, STAGE, "separator", b"")
     return hostboot_loader.run
-
-
-def _decide_secure_mode(board: Board) -> None:
-    """SAB on, unless the jumper asks for security off (1.5)."""
-    if not board.chip.smd:
-        board.chip.put_scom(CBS_CONTROL, board.chip.get_scom(CBS_CONTROL) | SAB)
 
 
 def _measure_code(board: Board, what: str, register: int, code: bytes) -> None:

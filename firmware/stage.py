@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pefstack.hw.board import Board
 from pefstack.images.errors import PefError
 
-Stage = Callable[[Board], "Stage | None"]
+Stage = Callable[[Board], "Stage | Shutdown | None"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """A stage ends the boot because its work needs a cold start; no failure."""
+
+    reason: str
 
 
 def stage_name(stage: Stage) -> str:
@@ -37,6 +45,7 @@ class Refusal(StrEnum):
     SW_KEY_COUNT = "sw-key-count"
     HBI_SALT = "hbi-salt"
     PAGE_HASH = "page-hash"
+    KEY_TRANSITION = "key-transition"
     LOG_FULL = "log-full"
     LOG_BROKEN = "log-broken"
     HDAT_BROKEN = "hdat-broken"

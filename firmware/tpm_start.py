@@ -31,10 +31,15 @@ def start_tpm(board: Board, stage: str) -> None:
 
     A secondary chip has none: it deconfigures it. The alternate master poisons its
     own, so that it never has the values of a boot. A TPM that was on before the board
-    was started by others, and keeps its allocation.
+    was started by others, and keeps its allocation. One that was given up before a
+    memory-preserving IPL is not asked: the switch register still says so.
     """
     if board.role is Role.SECONDARY:
         board.chip.put_scom(SECURITY_SWITCH, SWITCH_TDP)
+        return
+    if tpm_is_lost(board):
+        reason = "given up before this memory-preserving IPL"
+        board.journal.add(stage, "tpm-lost", step=0, reason=reason)
         return
     if not _found(board, stage) or _is_running(board):
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pefstack.hw.chip import Chip
 from pefstack.hw.entropy import Clock
+from pefstack.hw.errors import DeviceError
 from pefstack.hw.flash import Flash
 from pefstack.hw.fuses import Fuses
 from pefstack.hw.journal import Journal
@@ -78,21 +79,52 @@ class Board:
             role=processor.role,
         )
 
+    @property
+    def chips(self) -> tuple[Board, ...]:
+        """The machine as code on each of its chips sees it, the primary first."""
+        return self, *(self.seen_from(each) for each in self.secondaries)
+
     def power_on(self) -> None:
         """Give power to every TPM."""
         for tpm in (self.tpm, *(each.tpm for each in self.secondaries)):
             tpm.power_on()
 
+    def power_off(self) -> None:
+        """Take the power away: memory, registers and PCRs are lost.
+
+        Flash, SEEPROMs, fuses and what the TPM keeps in NV survive. The chip samples
+        the jumper and finds its mailbox as the BMC fills it.
+        """
+        self._reset(memory_preserving=False)
+        self.memory.clear()
+
+    def reset_preserving_memory(self) -> None:
+        """Start a memory-preserving IPL: memory, SAB and the security switch stay.
+
+        The TPM is reset with the chip (docs/stages.md has the reason).
+        """
+        self._reset(memory_preserving=True)
+
+    def program(self, fuses: Fuses) -> None:
+        """Put other values into this chip's fuses; `DeviceError` behind its lock."""
+        if self.chip.update_locked:
+            raise DeviceError("fuses", 0, "the SBE update lock is set")
+        self.fuses = fuses
+        for each in self.secondaries:
+            if each.number == self.number:
+                each.fuses = fuses
+
     def fork(self) -> Board:
         """The same machine at the same moment, with a future of its own."""
         journal = self.journal.fork()
         clock = self.clock.fork()
+        chip = self.chip.fork()
         return replace(
             self,
             journal=journal,
             clock=clock,
-            chip=self.chip.fork(),
-            seeprom=self.seeprom.fork(),
+            chip=chip,
+            seeprom=self.seeprom.fork(chip),
             measurement_seeprom=self.measurement_seeprom.fork(),
             flash=self.flash.fork(journal),
             memory=self.memory.fork(),
@@ -100,3 +132,10 @@ class Board:
             secondaries=tuple(each.fork(journal, clock) for each in self.secondaries),
             poisoned=set(self.poisoned),
         )
+
+    def _reset(self, *, memory_preserving: bool) -> None:
+        for each in self.chips:
+            each.tpm.power_off()
+            each.chip.reset(memory_preserving=memory_preserving)
+        self.poisoned.clear()
+        self.flash.corrected_count = 0

@@ -30,15 +30,22 @@ _STAGES_THAT_EXTEND_MORE: Final = ("hostboot_ext", "opal")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipSpec:
-    """The processor: ``smd`` True is the jumper asking for security OFF."""
+    """The processor: ``smd`` True is the jumper asking for security OFF.
+
+    ``scratch_3`` and ``scratch_8`` are what the BMC leaves in the mailbox, 32 bits.
+    """
 
     smd: bool = False
     pef_enable: bool = True
     pvr: int = PVR_POWER10
     node_id: int = 0
+    scratch_3: int = 0
+    scratch_8: int = 0
 
     def __post_init__(self) -> None:
         check_range("pvr", self.pvr, 0xFFFF_FFFF)
+        check_range("scratch-3", self.scratch_3, 0xFFFF_FFFF)
+        check_range("scratch-8", self.scratch_8, 0xFFFF_FFFF)
         check_range("node-id", self.node_id, 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -148,6 +155,14 @@ class FaultSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSpec:
+    """What Hostboot may do when it updates the SBE: ``lock_in`` raises the minimum
+    secure version to that of the new image (boot-chain.md 1.6)."""
+
+    lock_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
     """A machine without its images; `to_mapping` and `from_mapping` are inverse.
 
@@ -161,6 +176,7 @@ class MachineSpec:
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     verify: VerifySpec = field(default_factory=VerifySpec)
     fault: FaultSpec = field(default_factory=FaultSpec)
+    update: UpdateSpec = field(default_factory=UpdateSpec)
     secondary_chips: tuple[SecondaryChipSpec, ...] = ()
     backup_tpm: AnyTpmSpec | None = None
 
@@ -190,6 +206,7 @@ class MachineSpec:
         """
         journal = Journal()
         clock = Clock()
+        chip = wire_chip(self.chip, self.chip.smd)
         return Board(
             name=name,
             spec=self,
@@ -200,8 +217,8 @@ class MachineSpec:
                 minimum_secure_version=self.fuses.minimum_secure_version,
                 signing_mode=self.fuses.signing_mode,
             ),
-            chip=wire_chip(self.chip, self.chip.smd),
-            seeprom=Seeprom(seeprom, locked=False),
+            chip=chip,
+            seeprom=Seeprom(seeprom, locked=False, chip=chip),
             measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
             flash=Flash(flash, journal),
             memory=Memory(MEMORY_SIZE),

@@ -51,6 +51,10 @@ class Memory:
             address += len(part)
             view = view[len(part) :]
 
+    def clear(self) -> None:
+        """Forget everything, as without power."""
+        self._pages, self._private = {}, set()
+
     def fork(self) -> Memory:
         """The same bytes, with a future of their own."""
         other = Memory(self.size)

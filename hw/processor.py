@@ -56,12 +56,13 @@ class Processor:
 
     def fork(self, journal: Journal, clock: Clock) -> Processor:
         """The same chip with a future of its own."""
+        chip = self.chip.fork()
         return Processor(
             number=self.number,
             role=self.role,
-            chip=self.chip.fork(),
+            chip=chip,
             fuses=self.fuses,
-            seeprom=self.seeprom.fork(),
+            seeprom=self.seeprom.fork(chip),
             measurement_seeprom=self.measurement_seeprom.fork(),
             tpm=self.tpm.fork(journal.named(BACKUP), clock=clock),
             tpm_fails_at=self.tpm_fails_at,

@@ -25,7 +25,14 @@ ALGORITHM_BY_NAME: Final = {name: algorithm for algorithm, name in BANK_NAME.ite
 
 def wire_chip(spec: ChipSpec, smd: bool) -> Chip:
     """A chip that was just reset, with its jumper."""
-    return Chip(smd=smd, pef_enable=spec.pef_enable, pvr=spec.pvr, node_id=spec.node_id)
+    return Chip(
+        smd=smd,
+        pef_enable=spec.pef_enable,
+        pvr=spec.pvr,
+        node_id=spec.node_id,
+        scratch_3=spec.scratch_3,
+        scratch_8=spec.scratch_8,
+    )
 
 
 def wire_tpm(
@@ -58,12 +65,14 @@ def wire_secondaries(
             tpm = wire_tpm(backup, BACKUP, clock, journal)
         smd = machine.chip.smd if spec.smd is None else spec.smd
         key = f"machine.secondary-chips[{number - 1}]"
+        chip = wire_chip(machine.chip, smd)
+        content = flipped(seeprom, spec.flip, key)
         one = Processor(
             number=number,
             role=Role.SECONDARY if backup is None else Role.ALTERNATE,
-            chip=wire_chip(machine.chip, smd),
+            chip=chip,
             fuses=_fuses(machine, spec),
-            seeprom=Seeprom(flipped(seeprom, spec.flip, key), locked=False),
+            seeprom=Seeprom(content, locked=False, chip=chip),
             measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
             tpm=tpm,
             tpm_fails_at=0 if backup is None else backup.failing_step,

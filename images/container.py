@@ -23,6 +23,7 @@ from pefstack.images.p521 import KEY_SIZE, SIGNATURE_SIZE
 NAME: Final = "secure boot container"
 MAGIC: Final = 0x17082011
 HEADER_SIZE: Final = 4096
+HW_KEYS_OFFSET: Final = 30
 PREFIX_OFFSET: Final = 426
 HW_SIGNATURES_OFFSET: Final = 524  # when the prefix has no ECID
 SW_KEYS_OFFSET: Final = HW_SIGNATURES_OFFSET + 3 * SIGNATURE_SIZE

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from pefstack.images.container import (
     ECID_SIZE,
     HEADER_SIZE,
+    HW_KEYS_OFFSET,
     HW_SIGNATURES_OFFSET,
     MAGIC,
     NAME,
@@ -21,7 +22,6 @@ from pefstack.images.errors import FormatError
 from pefstack.images.p521 import KEY_SIZE, SIGNATURE_SIZE, is_signed
 from pefstack.images.rejection import Rejection, VerificationError
 
-HW_KEYS_OFFSET: Final = 30
 SBE_BUFFER_SIZE: Final = 400  # the SBE hashes nothing longer
 ENTRY_MASK: Final = 0x7FFFFFFFFFFFFFFC
 _PREFIX: Final = struct.Struct(">HBBQQIBQ64sB")

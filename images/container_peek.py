@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, PART_SIZE, SW_KEYS_OFFSET
+from pefstack.images.container import (
+    HEADER_SIZE,
+    HW_KEYS_OFFSET,
+    MAGIC,
+    PART_SIZE,
+    PREFIX_OFFSET,
+    SW_KEYS_OFFSET,
+)
 from pefstack.images.p521 import KEY_SIZE
 
 _SW_KEY_COUNT_OFFSET: Final = 450
@@ -13,6 +21,9 @@ _SW_KEYS_HASH_OFFSET: Final = 459
 _FLAGS_OFFSET: Final = 20  # in the software header
 _PAYLOAD_SIZE_OFFSET: Final = 25
 _PAYLOAD_HASH_OFFSET: Final = 33
+_SECURITY_VERSION_OFFSET: Final = 24
+_HW_FLAGS_OFFSET: Final = PREFIX_OFFSET + 20
+_MAGIC: Final = MAGIC.to_bytes(4, "big")
 
 
 def announced_payload_size(header: Buffer) -> int | None:
@@ -25,6 +36,26 @@ def announced_payload_size(header: Buffer) -> int | None:
         return None
     at = _software_offset(header) + _PAYLOAD_SIZE_OFFSET
     return int.from_bytes(header[at : at + 8], "big")
+
+
+def begins_like_container(raw: Buffer) -> bool:
+    """Whether the magic is there; nothing else is looked at."""
+    return bytes(raw[:4]) == _MAGIC
+
+
+def hw_keys_hash_of(header: Buffer) -> bytes:
+    """SHA-512 of the three hardware keys that a header brings along."""
+    return hashlib.sha512(header[HW_KEYS_OFFSET:PREFIX_OFFSET]).digest()
+
+
+def hw_flags_of(header: Buffer) -> int:
+    """The hardware flags of an untrusted 4096-byte header."""
+    return int.from_bytes(header[_HW_FLAGS_OFFSET : _HW_FLAGS_OFFSET + 4], "big")
+
+
+def security_version_of(header: Buffer) -> int:
+    """The security version that an untrusted 4096-byte header announces."""
+    return header[_software_offset(header) + _SECURITY_VERSION_OFFSET]
 
 
 def payload_hash_of(header: Buffer) -> bytes:

@@ -29,6 +29,15 @@ def build_area(hbbl: bytes, rom_code: bytes, hw_key_hash: bytes) -> bytes:
     return head.ljust(KEY_HASH_OFFSET, b"\0") + hw_key_hash
 
 
+def with_key_hash(area: Buffer, hw_key_hash: bytes) -> bytes:
+    """The area with another hash at its end; `FormatError` for another size."""
+    old = hw_key_hash_of(area)
+    if len(hw_key_hash) != len(old):
+        found = f"0x{len(hw_key_hash):x} bytes"
+        raise FormatError(NAME, "hw_key_hash", KEY_HASH_OFFSET, found, "0x40 bytes")
+    return bytes(area[:KEY_HASH_OFFSET]) + hw_key_hash
+
+
 def hw_key_hash_of(area: Buffer) -> bytes:
     """The 64 bytes at the end; `FormatError` if the area has another size."""
     if len(area) != AREA_SIZE:

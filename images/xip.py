@@ -183,6 +183,19 @@ class XipImage:
         """The address that the OTPROM jumps to."""
         return self.header.l1_loader_address
 
+    def offset(self, name: str) -> int:
+        """Where a section begins in the image; 0 if it is absent."""
+        return self.header.sections[SECTION_NAMES.index(name)].offset
+
+    def with_section(self, name: str, content: bytes) -> XipImage:
+        """The image with another content of the same size; `FormatError` otherwise."""
+        old, at = self.section(name), self.offset(name)
+        if len(old) != len(content):
+            found, wanted = f"0x{len(content):x} bytes", f"0x{len(old):x} bytes"
+            raise FormatError(NAME, name, at, found, wanted)
+        raw = self.raw[:at] + content + self.raw[at + len(content) :]
+        return XipImage(header=self.header, raw=raw)
+
     @property
     def sections(self) -> dict[str, bytes]:
         """Name to content of the sections that are there, in the order of the table."""
@@ -198,6 +211,11 @@ class XipImage:
             if known == name and each.size:
                 return self.raw[each.offset : each.offset + each.size]
         raise FormatError(NAME, name, SECTION_TABLE_OFFSET, "no such section", "one")
+
+
+def begins_like_image(raw: Buffer) -> bool:
+    """Whether the magic is there; nothing else is looked at."""
+    return bytes(raw[:8]) == MAGIC.to_bytes(8, "big")
 
 
 def _sections(raw: bytes) -> tuple[XipSection, ...]:

@@ -42,7 +42,8 @@ from pefstack.hw.machine import AnyTpmSpec, FurtherSpec, MachineSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
-from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.commands.table import CODES
+from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm_step import TpmStep
 from pefstack.images import (
@@ -78,6 +79,9 @@ from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.partitions import FlashPartition
 from pefstack.tools.tpm_server import state_file, swtpm
 from pefstack.tools.tpm_server.server import PORTS, Address
+from tpm_key_kit import hmac_areas, put_in, two
+from tpm_kit import EMPTY_PASSWORD
+from tpm_kit import command as tpm_command
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -489,6 +493,7 @@ TABLES = {
     spec.ContentSpec: "content",
     spec.ContainerSpec: "container",
     FlipSpec: "flip",
+    spec.SbeImageSpec: "sbe-image",
     spec.SectionSpec: "section",
     spec.PartitionSpec: "partition",
     FurtherSpec: "further",
@@ -611,6 +616,15 @@ def events_of_all_kinds() -> Iterator[Event]:
     reset = struct.pack(">HIIIIIHBH", 0x8002, 27, 0x13D, 16, 9, 0x40000009, 0, 0, 0)
     for command in (reset, client.shutdown()):
         client.response(machines[0].board.tpm.execute(command))
+    tpm = machines[0].board.tpm
+    assert isinstance(tpm, Tpm)
+    signer = put_in(tpm, hmac_areas())
+    for code, handle, params in (
+        (0x158, signer, two(b"") + b"\0\x10" + bytes(4)),  # Quote
+        (0x128, 0x40000001, b"\0\0\1" + bytes(5)),  # ClockSet
+    ):
+        raw = tpm_command(code, params, handles=(handle,), area=EMPTY_PASSWORD)
+        client.response(machines[0].board.tpm.execute(raw))
     machines[0].board.tpm.hash_start()
     machines[0].board.tpm.hash_end()
     abroad = Machine("small")
@@ -674,7 +688,7 @@ def test_commands_of_the_tpm() -> None:
         (name.removeprefix("TPM2_").replace("_", "").upper(), int(code, 16))
         for name, code in column(rows, "command", "code")
     }
-    assert documented == {(TpmCc(c).name.replace("_", ""), c) for c in COMMANDS}
+    assert documented == {(TpmCc(c).name.replace("_", ""), c) for c in CODES}
 
 
 def test_glossary_speaks_of_names_that_exist() -> None:

@@ -135,7 +135,12 @@ def load_external(areas: Areas, *, public_only: bool = False) -> bytes:
 
 
 def put_in(
-    tpm: Tpm, areas: Areas, *, hierarchy: int = NULL, public_only: bool = False
+    tpm: Tpm,
+    areas: Areas,
+    *,
+    hierarchy: int = NULL,
+    public_only: bool = False,
+    external: bool = True,
 ) -> int:
     """Load a key without a command, as a child of nobody; its handle."""
     public = whole(TPMT_PUBLIC_OR_NULL, areas[0])
@@ -147,6 +152,6 @@ def put_in(
         name=name,
         qualified_name=qualified_name(hierarchy.to_bytes(4, "big"), name),
         hierarchy=hierarchy,
-        external=True,
+        external=external,
     )
     return tpm._inner.state.objects.load(made)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from tpm_kit import EMPTY_PASSWORD, NULL, SHA256, command, rc_of, session
+from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.objects import TpmObject
+from tpm_client_kit import POLICY, start
+from tpm_kit import (
+    EMPTY_PASSWORD,
+    NULL,
+    SHA256,
+    command,
+    rc_of,
+    session,
+    whole_state,
+)
 
 OWNER, LOCKOUT, ENDORSEMENT, PLATFORM = 0x40000001, 0x4000000A, 0x4000000B, 0x4000000C
 RSA, KEYEDHASH, ECC, SYMCIPHER = 0x0001, 0x0008, 0x0023, 0x0025
@@ -213,3 +226,41 @@ def sensitive(
 ) -> bytes:
     """TPMT_SENSITIVE."""
     return kind.to_bytes(2, "big") + two_b(auth) + two_b(seed) + two_b(secret)
+
+
+def refused(tpm: Tpm, answer_of: Callable[[], Answer]) -> int:
+    """The response code of a command that is refused, and so changes nothing."""
+    before = whole_state(tpm)
+    rc = answer_of().rc
+    assert rc
+    assert whole_state(tpm) == before
+    return rc
+
+
+def loaded_at(tpm: Tpm, handle: int) -> TpmObject:
+    """The object in a slot, from inside."""
+    loaded = tpm._inner.state.objects.transient[handle]
+    assert isinstance(loaded, TpmObject)
+    return loaded
+
+
+def name_of(public_: bytes) -> bytes:
+    """The Name of an object with nameAlg SHA-256."""
+    return b"\0\x0b" + hashlib.sha256(public_).digest()
+
+
+def persist(tpm: AnyTpm, loaded: int, handle: int, auth: int = OWNER) -> int:
+    """EvictControl: the response code."""
+    return send(tpm, 0x120, handle.to_bytes(4, "big"), auth, loaded).rc
+
+
+def policy_session(tpm: Tpm, code: int) -> tuple[int, bytes]:
+    """A policy session as PolicyCommandCode(code) leaves it, and the policy."""
+    policy = hashlib.sha256(
+        bytes(32) + (0x16C).to_bytes(4, "big") + code.to_bytes(4, "big")
+    )
+    started = start(tpm, POLICY)
+    session_ = tpm._inner.state.sessions.get(started.handle)
+    assert session_ is not None and session_.policy is not None
+    session_.policy.digest, session_.policy.command_code = policy.digest(), code
+    return started.handle, policy.digest()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Final
 
+from pefstack.firmware.journal_view import boots
 from pefstack.hw.journal import Event
 from pefstack.tools.log_check import Differences
 from pefstack.tools.style import clean, paint, width
@@ -25,7 +26,10 @@ _EXTEND_WIDTH: Final = len("  PCR6   ") + _TEXT_WIDTH + len(" -> ") + 2 * 64 + 1
 def heading(event: Event) -> str:
     """What kind of machine was switched on."""
     detail = event.detail
-    security = "off (jumper)" if detail["smd"] else "on"
+    security = "on" if detail["sab"] else "off (jumper)"
+    if detail["mpipl"]:
+        kept = "on" if detail["sab"] else "off"
+        security = f"{kept} as before (memory-preserving IPL)"
     pef = "on" if detail["pef"] else "off"
     text = f"{detail['machine']}: profile {detail['profile']}, security {security}"
     return f"{paint(clean(text), 'strong')}, PEF {pef}"
@@ -45,10 +49,9 @@ def stage_lines(events: Sequence[Event], *, told: bool = True) -> Iterator[str]:
     own = [event for event in events if not event.source.startswith("chip")]
     yield f"{name:<16} {_summary(own)}"
     for event in events:
-        if event.kind.startswith("ecc-"):
-            yield _ecc(event)
-        if event.kind == "tpm-lost":
-            yield _tpm_lost(event)
+        own_or_loud = event in own or event.kind != "secure-mode"
+        if event.kind in _LINES and own_or_loud:
+            yield from _LINES[event.kind](event)
     yield from _chips(events)
     yield from _extends(own, told)
 
@@ -65,7 +68,7 @@ def refusal_lines(event: Event) -> Iterator[str]:
 
 def alarm_lines(events: Iterable[Event]) -> Iterator[str]:
     """Rejections that nobody enforced: the boot went on all the same."""
-    listed = list(events)
+    listed = boots(events)[-1]
     refusing = {event.source for event in listed if event.kind == "boot-failure"}
     for event in listed:
         passed_over = event.kind == "verify" and not event.detail["good"]
@@ -111,12 +114,14 @@ def _ending(last: Event) -> list[str]:
         return [f"-> {last.detail['to']}"]
     if last.kind == "boot-failure":
         return [paint("-> refused", "bad")]
+    if last.kind == "shutdown":
+        return [f"-> shutdown: {last.detail['reason']}"]
     return ["end of the chain"] if last.kind == "boot-complete" else []
 
 
-def _ecc(event: Event) -> str:
+def _ecc(event: Event) -> Iterator[str]:
     offset, count = event.detail["offset"], event.detail["count"]
-    return f"  flash  {event.kind}: {count} words, the first at 0x{offset:x}"
+    yield f"  flash  {event.kind}: {count} words, the first at 0x{offset:x}"
 
 
 def _chips(events: Sequence[Event]) -> Iterator[str]:
@@ -146,12 +151,45 @@ def _compared(event: Event, primary: Event) -> str:
     return paint(f"{name}  differs from the primary: {', '.join(differing)}", "bad")
 
 
-def _tpm_lost(event: Event) -> str:
+def _tpm_lost(event: Event) -> Iterator[str]:
     detail = event.detail
     whose, _, chip = event.source.partition(".")
     name = f"TPM of {whose}" if chip else "TPM"
     text = f"  {name} given up, step code 0x{detail['step']:02x}: {detail['reason']}"
-    return paint(text, "bad")
+    yield paint(text, "bad")
+
+
+def _override(event: Event) -> Iterator[str]:
+    """Only what the heading does not say: SBE_FW let the BMC switch security off."""
+    if event.detail["decided"] and not event.detail["secure"]:
+        registers = f"scratch 3 {event.detail['scratch_3']}"
+        yield paint(f"  security OFF by the lab override, {registers}", "bad")
+
+
+def _sbe_update(event: Event) -> Iterator[str]:
+    detail = event.detail
+    whose, _, chip = event.source.partition(".")
+    sbe = f"SBE of {whose}" if chip else "SBE"
+    version = f"minimum secure version {detail['minimum_secure_version']}"
+    if detail["done"]:
+        yield f"  {sbe} updated from the flash for the next cold start, {version}"
+    else:
+        yield paint(f"  {sbe} not updated: {clean(str(detail['reason']))}", "bad")
+
+
+def _key_transition(event: Event) -> Iterator[str]:
+    yield f"  hardware key hash was {event.detail['old']}"
+    yield f"                 is now {event.detail['new']}"
+
+
+_LINES: Final[dict[str, Callable[[Event], Iterator[str]]]] = {
+    "ecc-corrected": _ecc,
+    "ecc-uncorrectable": _ecc,
+    "tpm-lost": _tpm_lost,
+    "secure-mode": _override,
+    "sbe-update": _sbe_update,
+    "key-transition": _key_transition,
+}
 
 
 def _extends(events: Sequence[Event], told: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from pefstack.firmware.boot import STAGES, power_on, step
 from pefstack.firmware.device_tree import log_place, read_tree
+from pefstack.firmware.journal_view import boots
 from pefstack.firmware.log import HOSTBOOT_LOG, read_log
 from pefstack.firmware.stage import Stage, stage_name
 from pefstack.hw.board import Board
@@ -59,7 +60,7 @@ class Machine:
 
     @property
     def stage(self) -> str | None:
-        """The stage that runs next; None after the last, and after a refusal."""
+        """The stage that runs next; None after the last, a shutdown or a refusal."""
         if not self._on:
             return STAGES[0]
         return None if self._next is None else stage_name(self._next)
@@ -88,11 +89,12 @@ class Machine:
 
     @property
     def device_tree(self) -> bytes:
-        """The flattened device tree that OPAL made; empty before.
+        """The flattened device tree that OPAL made in this boot; empty before.
 
         Raises `FormatError` when something was written over it in memory.
         """
-        return read_tree(self.board)
+        made = any(event.kind == "device-tree" for event in boots(self.journal)[-1])
+        return read_tree(self.board) if made else b""
 
     def step(self) -> str | None:
         """Run one stage; the name of the next, None after the last.
@@ -116,6 +118,30 @@ class Machine:
         last = STAGES.index(until)
         while self.stage is not None and STAGES.index(self.stage) <= last:
             self.step()
+        return self
+
+    def power_cycle(self) -> Machine:
+        """Take the power away; the next `step` is a cold start. Answers with itself.
+
+        Flash, SEEPROMs and fuses survive, and what the TPM keeps in NV; memory,
+        registers and PCRs do not. The jumper, ``board.chip.jumper``, is sampled anew.
+        """
+        self.board.power_off()
+        return self._switched_off()
+
+    def memory_preserving_ipl(self) -> Machine:
+        """Start over with the memory as it is: secure mode is not decided again.
+
+        The next `step` is the first of this IPL; raises `UsageError` when the machine
+        was never switched on. Answers with itself.
+        """
+        if not self._on:
+            raise UsageError("a memory-preserving IPL needs a machine that is on")
+        self.board.reset_preserving_memory()
+        return self._switched_off()
+
+    def _switched_off(self) -> Machine:
+        self._next, self._on = None, False
         return self
 
     def pcr(self, index: int, bank: str = "sha256") -> bytes:

@@ -100,6 +100,11 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
         "a page behind a hash page table is not the one in it",
         "write that partition again",
     ),
+    Refusal.KEY_TRANSITION: RefusalWords(
+        "hostboot_ext",
+        "SBKT is no key transition, or the new keys did not sign the SBE image",
+        "build SBKT and SBE again; the machine keeps its keys",
+    ),
     Refusal.LOG_FULL: RefusalWords(
         "hostboot_init, hostboot_ext, opal",
         "the next record does not fit: 7 KiB in Hostboot, 64 KiB in OPAL",

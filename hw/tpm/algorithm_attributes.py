@@ -23,7 +23,7 @@ ALGORITHM_ATTRIBUTES: Final[dict[int, int]] = {
     TpmAlgId.KEYEDHASH: (
         _HASH | TpmaAlgorithm.OBJECT | TpmaAlgorithm.SIGNING | TpmaAlgorithm.ENCRYPTING
     ),
-    TpmAlgId.XOR: _HASH | _SYMMETRIC | TpmaAlgorithm.METHOD,
+    TpmAlgId.XOR: _HASH | _SYMMETRIC,
     **dict.fromkeys(DIGEST_SIZE, int(_HASH)),
     TpmAlgId.RSASSA: _SIGNS,
     TpmAlgId.RSAES: _ENCRYPTS,

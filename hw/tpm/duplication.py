@@ -58,7 +58,7 @@ def _opened_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> byte
     except IntegrityError:
         raise Refusal(TpmRc.INTEGRITY) from None
     except ValueError:  # under another key the length is any number: too great a one
-        raise Refusal(TpmRc.SIZE) from None
+        raise Refusal(TpmRc.SIZE if blob else TpmRc.INSUFFICIENT) from None
 
 
 def wrapped_outside(parent: TpmObject, name: bytes, seed: bytes, blob: bytes) -> bytes:

@@ -82,6 +82,7 @@ def _saved(state: TpmState) -> dict[str, Value]:
         "objects": save_objects(state.objects),
         "dictionary_attack": save_attack(state.dictionary_attack),
         "context_secret": state.context_secret,
+        "object_contexts": state.object_contexts,
         "clear_count": state.clear_count,
         "command_audit": save_command_audit(state.command_audit),
         "commits": save_commits(state.commits),
@@ -110,6 +111,7 @@ def _restored(record: Record, settings: Settings) -> TpmState:
     state.objects = restore_objects(record.table("objects"), slots)
     state.dictionary_attack = restore_attack(record.table("dictionary_attack"))
     state.context_secret = record.some_octets("context_secret", CONTEXT_SECRET_SIZE)
+    state.object_contexts = record.integer("object_contexts", MAX_UINT64)
     state.clear_count = record.integer("clear_count", MAX_UINT64)
     state.command_audit = restore_command_audit(record.table("command_audit"))
     state.commits = restore_commits(record.table("commits"))

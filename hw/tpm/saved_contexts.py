@@ -63,6 +63,7 @@ def load_session(inner: Internals, context: Context) -> int:
 def save_object(inner: Internals, loaded: Loadable) -> Context:
     """A copy of what is in a slot; the slot keeps it."""
     state = inner.state
+    state.change_saved()  # no number is given out twice, even when power fails
     state.object_contexts += 1
     sequence = state.object_contexts
     if isinstance(loaded, Sequence):

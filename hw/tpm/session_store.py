@@ -71,15 +71,13 @@ class SessionStore:
         self.loaded[handle & _NUMBER] = kept[1]
 
     def is_active(self, handle: int) -> bool:
-        """Whether there is this session, loaded or saved."""
-        kept = self.saved.get(handle & _NUMBER)
-        was_saved = kept is not None and kept[1].handle == handle
-        return was_saved or self.get(handle) is not None
+        """Whether a session has this number, loaded or saved, whatever its type."""
+        return self._is_active(handle & _NUMBER)
 
     def flush(self, handle: int) -> bool:
         """End a session, loaded or saved; whether there was one."""
         number = handle & _NUMBER
-        if self.exclusive == handle:
+        if self.exclusive is not None and self.exclusive & _NUMBER == number:
             self.exclusive = None
         loaded = self.loaded.pop(number, None)
         return loaded is not None or self.saved.pop(number, None) is not None

@@ -9,6 +9,7 @@ import pytest
 from pefstack import BootFailure, Event, Machine
 from pefstack.firmware import invariants as inv
 from pefstack.firmware import invariants_tpm as inv_tpm
+from pefstack.firmware import invariants_trust as trust
 from pefstack.firmware.invariants import INVARIANTS, Invariant
 from pefstack.hw.journal import Detail
 
@@ -66,6 +67,28 @@ def poisoned(tpm: str, source: str, count: int = 8) -> list[Row]:
     return [announced, *rows]
 
 
+def decided(secure: int, **changes: str | int) -> Row:
+    """The decision of `sbe_mutable`; by itself all that can ask for security off."""
+    detail: Detail = {
+        "secure": secure,
+        "override": 1,
+        "scratch_3": "0x02000000",
+        "scratch_8": "0x20000000",
+        **changes,
+    }
+    return "sbe_mutable", "secure-mode", detail
+
+
+def preserving(smd: int, sab: int) -> Row:
+    """A memory-preserving IPL begins."""
+    detail: Detail = {"policy_pcr": 6, "smd": smd, "sab": sab, "pef": 1, "mpipl": 1}
+    return "machine", "power-on", detail
+
+
+def changes_keys() -> Row:
+    return "hostboot_ext", "key-transition", {"old": "", "new": ""}
+
+
 FIRST: Final = start("sbe_immutable")
 HDAT: Final = modes("hostboot_ext", "hdat")
 LOADER: Final = [
@@ -79,6 +102,8 @@ POLICY: Final = [
     *measured("sbe_immutable", "sb-verification", 6),
     *measured("hostboot_ext", "policy-separator", 6),
 ]
+LOCK: Final[Row] = ("hostboot_ext", "update-lock", {})
+UPDATE: Final[Row] = ("hostboot_ext", "sbe-update", {"done": 1})
 FAILED: Final[Row] = ("sbe_immutable", "boot-failure", {"refusal": "forged"})
 
 FORGED: Final[dict[Invariant, list[Event]]] = {
@@ -134,6 +159,12 @@ FORGED: Final[dict[Invariant, list[Event]]] = {
         ON, TPM, FIRST, chip(0), chip(1, "01"), *LOADER
     ),
     inv.foreign_tpm_is_no_witness: forge(ABROAD, TPM, FIRST),
+    trust.secure_mode_by_the_table: forge(ON, TPM, FIRST, decided(0)),
+    trust.memory_preserving_keeps_secure_mode: forge(ON, preserving(smd=0, sab=0)),
+    trust.keys_change_by_two_verdicts: forge(
+        ON, verified("hostboot_ext", "SBKT"), changes_keys()
+    ),
+    trust.updates_end_at_the_lock: forge(ON, LOCK, UPDATE),
 }
 
 
@@ -269,7 +300,8 @@ def test_with_security_off_a_rejection_may_be_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["small", "jumper-off", "wrong-key", "tampered-hbb", "pef-off"]
+    "name",
+    ["small", "jumper-off", "wrong-key", "tampered-hbb", "pef-off", "lab-override"],
 )
 def test_invariants_hold_on_built_in_machines(name: str) -> None:
     machine = Machine(name)
@@ -322,3 +354,107 @@ def test_a_policy_forgives_only_its_own(
         hands_over(source, "opal", "PAYLOAD"),
     )
     assert bool(inv.rejected_code_never_runs(events)) is offends
+
+
+FIRMWARE: Final = verified("sbe_mutable", "SBE_FW")
+
+
+@pytest.mark.parametrize(
+    ("before", "decision", "offends"),
+    [
+        ([FIRMWARE], decided(0), False),
+        ([FIRMWARE], decided(1), True),
+        ([verified("sbe_mutable", "SBE_FW", 0)], decided(0), True),
+        ([verified("sbe_mutable", "SBE_FW", 0)], decided(1, override=0), False),
+        ([FIRMWARE], decided(0, override=0), True),
+        ([FIRMWARE], decided(0, scratch_3="0x00000000"), True),
+        ([FIRMWARE], decided(0, scratch_8="0x00000000"), True),
+        ([FIRMWARE], decided(1, scratch_8="0x00000000"), False),
+    ],
+)
+def test_the_table_of_secure_mode(
+    before: list[Row], decision: Row, offends: bool
+) -> None:
+    events = forge(ON, *before, decision)
+    assert (trust.secure_mode_by_the_table(events) is not None) is offends
+
+
+@pytest.mark.parametrize(("smd", "sab"), [(1, 1), (0, 0)])
+def test_a_cold_start_samples_the_jumper(smd: int, sab: int) -> None:
+    assert trust.secure_mode_by_the_table(forge(switched_on(smd=smd, sab=sab)))
+
+
+def test_the_jumper_and_the_boot_before_are_not_overruled() -> None:
+    off = switched_on(smd=1, sab=0)
+    assert trust.secure_mode_by_the_table(forge(off, decided(1))) is not None
+    assert trust.secure_mode_by_the_table(forge(off, decided(0))) is None
+    kept = preserving(smd=1, sab=1)
+    assert trust.secure_mode_by_the_table(forge(kept, decided(1))) is None
+    assert trust.secure_mode_by_the_table(forge(kept, FIRMWARE, decided(0))) is not None
+
+
+def test_security_off_by_override_counts_from_the_decision_on() -> None:
+    late = verified("hostboot_init", "HBI", 0)
+    over = hands_over("hostboot_init", "hostboot_ext", "HBI")
+    assert inv.rejected_code_never_runs(forge(ON, decided(0), late, over)) is None
+    early = verified("sbe_immutable", "SBE_FW", 0)
+    over = hands_over("sbe_immutable", "sbe_mutable", "SBE_FW")
+    assert inv.rejected_code_never_runs(forge(ON, early, over, decided(0)))
+
+
+def test_memory_preserving_is_asked_across_boots() -> None:
+    first = [ON, FIRMWARE, decided(0)]
+    good = forge(*first, preserving(smd=0, sab=0), decided(0))
+    assert trust.memory_preserving_keeps_secure_mode(good) is None
+    assert inv.broken_invariants(good) == {}
+    bad = forge(*first, preserving(smd=0, sab=1))
+    assert set(inv.broken_invariants(bad)) == {"memory_preserving_keeps_secure_mode"}
+
+
+def test_each_boot_is_judged_by_itself() -> None:
+    """Two starts of the TPM are one in each boot; a rejection is forgotten."""
+    one = [ON, TPM, FIRST, *measured("sbe_immutable", "hw-key-hash", 6), FAILED]
+    assert inv.broken_invariants(forge(*one, *one)) == {}
+    broken = inv.broken_invariants(forge(*one, ON, *measured("sbe_immutable", "x")))
+    assert "tpm_starts_before_it_measures" in broken
+
+
+KEYS: Final = [
+    verified("hostboot_ext", "SBKT"),
+    verified("hostboot_ext", "SBKT nested"),
+    changes_keys(),
+]
+
+
+def test_after_new_keys_nothing_runs() -> None:
+    shut: Row = ("hostboot_ext", "shutdown", {"reason": "forged"})
+    assert trust.keys_change_by_two_verdicts(forge(ON, *KEYS, shut)) is None
+    over = hands_over("hostboot_ext", "opal", "PAYLOAD")
+    assert trust.keys_change_by_two_verdicts(forge(ON, *KEYS, over)) is not None
+    end: Row = ("hostboot_ext", "boot-complete", {})
+    assert trust.keys_change_by_two_verdicts(forge(ON, *KEYS, end)) is not None
+    rejected = [KEYS[0], verified("hostboot_ext", "SBKT nested", 0), KEYS[2]]
+    assert trust.keys_change_by_two_verdicts(forge(ON, *rejected)) is not None
+    after = forge(ON, TPM, FIRST, shut, verified("hostboot_ext", "PAYLOAD"))
+    assert inv.refusal_is_the_last_word(after) is not None
+
+
+def test_no_update_in_a_memory_preserving_ipl_and_no_opal_without_the_lock() -> None:
+    again = preserving(smd=0, sab=1)
+    assert trust.updates_end_at_the_lock(forge(again, UPDATE)) is not None
+    assert trust.updates_end_at_the_lock(forge(again, changes_keys())) is not None
+    over = hands_over("hostboot_ext", "opal", "PAYLOAD")
+    assert trust.updates_end_at_the_lock(forge(ON, UPDATE, over)) is not None
+    assert trust.updates_end_at_the_lock(forge(ON, UPDATE, LOCK, over)) is None
+    off = switched_on(smd=1, sab=0)
+    assert trust.updates_end_at_the_lock(forge(off, over)) is None
+
+
+def test_what_a_secondary_chip_decides_is_its_own() -> None:
+    other: Row = ("chip1.sbe_mutable", *decided(0)[1:])
+    late = verified("hostboot_init", "HBI", 0)
+    over = hands_over("hostboot_init", "hostboot_ext", "HBI")
+    assert inv.rejected_code_never_runs(forge(ON, other, late, over)) is not None
+    assert trust.secure_mode_by_the_table(forge(ON, other)) is None
+    lock: Row = ("chip1.hostboot_ext", "update-lock", {})
+    assert trust.updates_end_at_the_lock(forge(ON, lock, UPDATE)) is None

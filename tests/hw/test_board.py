@@ -37,7 +37,7 @@ def change(board: Board, value: int) -> None:
     """Touch every device."""
     board.clock.advance(value)
     board.chip.put_scom(SCRATCH_11, value)
-    board.seeprom.write(0, bytes([value]))
+    board.seeprom.reprogram(0, bytes([value]))  # the update lock is set
     board.measurement_seeprom.locked = False
     word = bytearray(ecc.encode(bytes([value]) * 8))
     word[0] ^= 1

@@ -16,7 +16,9 @@ CBS, SWITCH, SWITCH_CLEAR = 0x50001, 0x10005, 0x10006
 MEASUREMENT, MEASUREMENT_COUNT, SCRATCH_11 = 0x10010, 16, 0x50182
 SAB, SMD = 1 << 63 - 4, 1 << 63 - 5
 SWITCH_SAB, SUL, TDP = 1 << 63, 1 << 63 - 4, 0x0008000000000000
-KNOWN = {CBS, SWITCH, SWITCH_CLEAR, SCRATCH_11, *range(MEASUREMENT, MEASUREMENT + 16)}
+SCRATCH_3, SCRATCH_8 = 0x5003A, 0x5003F
+KNOWN = {CBS, SWITCH, SWITCH_CLEAR, SCRATCH_3, SCRATCH_8, SCRATCH_11}
+KNOWN |= set(range(MEASUREMENT, MEASUREMENT + 16))
 WORDS = st.integers(0, (1 << 64) - 1)
 
 
@@ -128,3 +130,60 @@ def test_a_fork_and_a_pickle_are_independent() -> None:
         assert copy.get_scom(SWITCH) == SUL | TDP
     assert device.get_scom(SWITCH) == SWITCH_SAB | SUL
     assert device.get_measurement(0, 1) == b"before\0\0"
+
+
+@given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1))
+def test_the_mailbox_holds_32_bits_in_the_high_word(word_3: int, word_8: int) -> None:
+    device = Chip(
+        smd=False, pef_enable=True, pvr=0, node_id=0, scratch_3=word_3, scratch_8=word_8
+    )
+    for each in (device, device.fork(), pickle.loads(pickle.dumps(device))):
+        assert each.get_scom(SCRATCH_3) == word_3 << 32
+        assert each.get_scom(SCRATCH_8) == word_8 << 32
+
+
+def test_a_cold_reset_clears_everything_and_samples_the_jumper() -> None:
+    device = Chip(
+        smd=False, pef_enable=True, pvr=0, node_id=0, scratch_3=5, scratch_8=6
+    )
+    for register in (SCRATCH_3, SCRATCH_8, SCRATCH_11, MEASUREMENT):
+        device.put_scom(register, 0x77)
+    device.put_scom(SWITCH, SUL | TDP)
+    device.jumper = True
+    assert not device.smd and device.update_locked  # sampled at the reset only
+    device.reset()
+    assert (device.smd, device.secure, device.update_locked) == (True, False, False)
+    assert device.get_scom(SWITCH) == 0
+    assert [device.get_scom(each) >> 32 for each in (SCRATCH_3, SCRATCH_8)] == [5, 6]
+    assert not device.get_scom(SCRATCH_11) and not device.get_scom(MEASUREMENT)
+    assert not device.memory_preserving
+
+
+@pytest.mark.parametrize("sab", [0, SAB])
+@pytest.mark.parametrize("jumper", [False, True])
+def test_a_memory_preserving_reset_keeps_sab_switches_and_mailbox(
+    sab: int, jumper: bool
+) -> None:
+    device = chip(smd=False)
+    device.put_scom(CBS, sab)
+    device.put_scom(SWITCH, SUL | TDP)
+    device.put_scom(SCRATCH_3, 0x77)
+    device.put_scom(SCRATCH_11, 0x77)
+    device.jumper = jumper
+    device.reset(memory_preserving=True)
+    assert (device.secure, device.smd) == (bool(sab), jumper)
+    assert device.get_scom(SWITCH) & (SUL | TDP) == SUL | TDP
+    assert device.get_scom(SCRATCH_3) == 0x77
+    assert device.get_scom(SCRATCH_11) == 0
+    assert device.memory_preserving and device.fork().memory_preserving
+
+
+def test_a_fork_has_a_jumper_of_its_own() -> None:
+    device = chip()
+    device.jumper = True
+    copy = device.fork()
+    assert copy.jumper and not copy.smd
+    copy.jumper = False
+    device.reset()
+    copy.reset()
+    assert (device.smd, copy.smd) == (True, False)

@@ -97,3 +97,14 @@ def test_a_page_is_private_after_a_fork_on_both_sides() -> None:
     again = copy.deepcopy(memory)
     memory.write(4, b"ten")
     assert again.read(4, 3) == b"one"
+
+
+def test_without_power_everything_is_zero_and_a_fork_keeps_its_own() -> None:
+    memory = Memory(0x100000)
+    memory.write(0x8000, b"x" * 0x20000)
+    copy = memory.fork()
+    memory.clear()
+    assert memory.read(0, 0x40000) == bytes(0x40000)
+    assert copy.read(0x8000, 4) == b"xxxx"
+    memory.write(0, b"y")
+    assert memory.read(0, 2) == b"y\0"

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from pefstack.hw.chip import Chip
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.seeprom import Seeprom
 
@@ -53,3 +54,24 @@ def test_a_fork_and_a_pickle_are_independent() -> None:
         assert copy.content == b"x123"
     assert seeprom.content == b"0123"
     assert seeprom.locked
+
+
+def test_the_update_lock_of_the_chip_counts_too() -> None:
+    device = Chip(smd=False, pef_enable=True, pvr=0, node_id=0)
+    seeprom = Seeprom(b"0123", locked=False, chip=device)
+    seeprom.replace(b"012345")
+    seeprom.write(5, b"6")
+    device.put_scom(0x10005, 0x0800_0000_0000_0000)
+    with pytest.raises(DeviceError, match="write-locked"):
+        seeprom.write(0, b"x")
+    with pytest.raises(DeviceError, match="write-locked"):
+        seeprom.replace(b"x")
+    assert seeprom.content == b"012346"
+    other = seeprom.fork(Chip(smd=False, pef_enable=True, pvr=0, node_id=0))
+    other.write(0, b"x")
+    assert (seeprom.content, other.content) == (b"012346", b"x12346")
+
+
+def test_a_seeprom_that_is_locked_for_good_is_not_replaced() -> None:
+    with pytest.raises(DeviceError):
+        Seeprom(b"0123", locked=True).replace(b"x")

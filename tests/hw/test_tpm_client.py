@@ -116,7 +116,7 @@ def test_talk_with_the_tpm() -> None:
     )
     answer = client.capability(ask(client.get_capability(TpmCap.ALGS, 0, 1)))
     assert answer == client.Capability(
-        more_data=True, capability=0, data=bytes.fromhex("00000001000400000004")
+        more_data=True, capability=0, data=bytes.fromhex("00000001000100000009")
     )
 
 

@@ -200,6 +200,7 @@ MASKS = {4: 0, 11: 0xFFFFFF, 12: 0}
     ("field", "value"),
     [
         ("version", 2),
+        ("version", 4),
         ("version", None),
         ("allocated", None),
         ("allocated", {11: 0xFFFFFF}),
@@ -222,6 +223,7 @@ MASKS = {4: 0, 11: 0xFFFFFF, 12: 0}
         ("established", 0),
         ("clock", 1 << 64),
         ("entropy", b"short"),
+        ("algorithm_set", 1 << 32),
     ],
 )
 def test_each_field_is_checked(field: str, value: Any) -> None:
@@ -231,6 +233,32 @@ def test_each_field_is_checked(field: str, value: Any) -> None:
         tpm.restore_state(encode(fields() | {field: value}))
     assert caught.value.field == field
     assert tpm.save_state() == before
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "value"),
+    [
+        ("command_audit", "alg", 0x10),
+        ("command_audit", "alg", 1 << 16),
+        ("command_audit", "codes", [0x1000]),
+        ("command_audit", "codes", [0x140] * 200),
+        ("command_audit", "codes", ["x"]),
+        ("command_audit", "counter", 1 << 64),
+        ("command_audit", "digest", bytes(65)),
+        ("commits", "count", -1),
+        ("commits", "opened", [0]),
+        ("commits", "opened", [0] * 129),
+        ("pcr_group", "auth_value", bytes(65)),
+        ("pcr_group", "policy_alg", 0x12),
+        ("pcr_group", "auth_policy", b"x"),
+    ],
+)
+def test_fields_of_small_tables_are_checked(table: str, field: str, value: Any) -> None:
+    whole = fields()
+    whole[table] = whole[table] | {field: value}
+    with pytest.raises(FormatError) as caught:
+        restored(encode(whole))
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("field", fields())

@@ -2,9 +2,9 @@
 
     python tests/suites/tpm2_manual.py [PAGE ...]
 
-The pages are those that the Debian package installed; nothing of them is kept here. Each
-page gets a new TPM and an empty folder. Every tool that a page runs must end on ours as
-it does on swtpm: the same exit status, the same response code. Exit code 1 if not.
+The pages are those that the Debian package installed; nothing of them is kept here.
+Each gets a new TPM and an empty folder. Every tool that a page runs must end on ours
+as on swtpm: the same exit status, the same response code. Exit code 1 if not.
 """
 
 from __future__ import annotations

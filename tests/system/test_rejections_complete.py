@@ -128,6 +128,14 @@ def page_hash(machine: Machine) -> None:
     machine.flash["HBI"].write(bytes(8), 0x9000)
 
 
+def key_transition(machine: Machine) -> None:
+    """A container in SBKT that is no key transition."""
+    options = SigningOptions(label="SBKT")
+    container = sign_header(bytes(0x1000), imprint_keys(), options) + bytes(0x1000)
+    machine.flash["SBKT"].write(container)
+
+
+SBKT = "image.flash.partition.SBKT={ base = 0x78000, size = 0x4000 }"
 PAGED = (
     "machine.measure.profile=p10",
     "image.flash.partition.HBI.container.hash-pages=true",
@@ -215,6 +223,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.CONTAINER_SIZE: ("hostboot_ext", container_size),
     Refusal.SW_KEY_COUNT: ("hostboot_loader", sw_key_count),
     Refusal.HBI_SALT: ("hostboot_init", hbi_salt),
+    Refusal.KEY_TRANSITION: ("hostboot_ext", key_transition),
     Refusal.PAGE_HASH: ("hostboot_ext", page_hash),
     Refusal.LOG_BROKEN: ("opal", log_broken),
     Refusal.HDAT_BROKEN: ("opal", hdat_broken),
@@ -235,6 +244,8 @@ def test_every_refusal_is_provoked(small: Machine, refusal: Refusal) -> None:
         machine = Machine("small", settings=["machine.measure.profile=p10"])
     if refusal is Refusal.SECONDARY_CHIP:
         machine = Machine("small", settings=["machine.secondary-chips=[{}]"])
+    if refusal is Refusal.KEY_TRANSITION:
+        machine = Machine("small", settings=[SBKT])
     breaks(machine)
     with pytest.raises(BootFailure) as caught:
         machine.run()

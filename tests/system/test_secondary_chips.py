@@ -65,7 +65,7 @@ def test_registers_of_every_chip_go_into_pcr_0_and_1(profile: str) -> None:
     if profile == "patent":
         base += padded_to_8(xip_section(seeprom, "sb_verification"))
     keys = xip_section(seeprom, "sb_settings")[:8]
-    state = bytes.fromhex("0004010000020013")
+    state = bytes.fromhex("0000010000020013")
     switches = bytes.fromhex("8008000000000000")  # SAB's mirror; no TPM of its own
     for chip in (1, 2):
         text = b" chip %d\0" % chip
@@ -108,7 +108,9 @@ def test_each_sbe_leaves_registers_of_its_own() -> None:
     for processor in machine.board.secondaries:
         assert processor.role is Role.SECONDARY
         theirs = processor.chip.get_measurement(0, 16)
-        assert theirs[:24] + theirs[32:] == own[:24] + own[32:]
+        assert theirs[:16] + theirs[32:] == own[:16] + own[32:]
+        states = own[16:24].hex(), theirs[16:24].hex()  # byte 1: the primary chip
+        assert states == ("0010010000020013", "0000010000020013")
         assert theirs[24:32] != own[24:32]  # the switches: TDP
         assert processor.chip.get_scom(SECURITY_SWITCH) >> 51 & 1
         assert processor.chip.secure

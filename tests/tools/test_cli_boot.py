@@ -274,3 +274,58 @@ def test_corrected_words_are_shown(capsys: Caught, tmp_path: Path) -> None:
     text = shown(capsys, str(tmp_path))
     place = text.index("hostboot_loader  verified HBB -> hostboot_init")
     assert text[place + 1] == ("  flash  ecc-corrected: 1 words, the first at 0x11b00")
+
+
+def test_boots_with_the_power_off_in_between(capsys: Caught) -> None:
+    first = shown(capsys, "key-transition")
+    assert any(line.endswith("shutdown: key transition complete") for line in first)
+    both = shown(capsys, "key-transition", "--boots", "2", code=4)
+    assert both[: len(first)] == first
+    assert "hostboot_loader refused: container-rejected" in both
+    heads = [line for line in both if line.startswith("key-transition: ")]
+    assert heads == ["key-transition: profile patent, security on, PEF on"] * 2
+
+
+def test_boots_with_the_memory_kept(capsys: Caught) -> None:
+    words = "--boots", "2", "--preserve-memory"
+    lines = shown(capsys, "small", *words)
+    heads = [line for line in lines if line.startswith("small: ")]
+    kept = "security on as before (memory-preserving IPL)"
+    assert heads == [
+        "small: profile patent, security on, PEF on",
+        f"small: profile patent, {kept}, PEF on",
+    ]
+    off = shown(capsys, "jumper-off", *words)
+    assert "security off as before (memory-preserving IPL)" in "".join(off)
+    alarms = [line for line in off if line.startswith("ALARM")]
+    assert len(alarms) == 2  # one for each boot
+
+
+def test_json_has_a_result_for_each_boot(capsys: Caught) -> None:
+    events = parsed(shown(capsys, "key-transition", "--json", "--boots", "2", code=4))
+    results = [each["detail"] for each in events if each["kind"] == "result"]
+    assert [each["booted"] for each in results] == [False, False]
+    assert [each["next"] for each in results] == [None, None]
+    assert [each["kind"] for each in events].count("power-on") == 2
+    events = parsed(shown(capsys, "lock-in", "--json", "--boots", "2"))
+    results = [each["detail"] for each in events if each["kind"] == "result"]
+    assert [each["booted"] for each in results] == [True, True]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1001", "x", "1" * 30, "²"])
+def test_a_number_of_boots_that_is_none(count: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["boot", "small", f"--boots={count}"])
+    assert caught.value.code == 2
+
+
+def test_updates_and_the_override_are_shown(capsys: Caught) -> None:
+    lines = shown(capsys, "lock-in")
+    assert any("minimum secure version 2" in line for line in lines)
+    keys = 'image.flash.partition.SBE.sbe-image.keys.seed="else"'
+    lines = shown(capsys, "lock-in", "--set", keys)
+    assert any("SBE not updated: hash of the hardware keys" in line for line in lines)
+    lines = shown(capsys, "lab-override")
+    assert any("security OFF by the lab override" in line for line in lines)
+    lines = shown(capsys, "lab-override", "--set", "machine.chip.smd=true")
+    assert not any("lab override" in line for line in lines)

@@ -63,8 +63,8 @@ def test_certificates_of_keys_time_and_indexes(tools: Tools) -> None:
     assert tools.read("p.name") in shown
     assert tools.read("p.qualified") in shown
     tools(
-        "certifycreation -C k.ctx -c p.ctx -d create.dig -t create.t -g sha256 -f plain "
-        "-s rsassa -o sig --attestation attested"
+        "certifycreation -C k.ctx -c p.ctx -d create.dig -t create.t -g sha256 "
+        "-f plain -s rsassa -o sig --attestation attested"
     )
     assert tools.read("create.dig") in verified(tools)
     tools.write("create.dig", bytes(32))

@@ -31,6 +31,7 @@ PLAIN = (
     "machine.chip.smd=false",
     'machine.verify.policy="fail-closed"',
     "machine.tpm.dies-at=0",
+    "machine.chip.scratch-8=0",
 )
 SMALL = BUILT_IN / "small.toml"
 
@@ -371,3 +372,41 @@ def test_a_machine_has_fuses_of_its_own(words: list[str], capsys: Caught) -> Non
 def test_no_such_machine(target: str, capsys: Caught) -> None:
     assert main(["verify", target]) == 2
     assert "no such" in (text := capsys.readouterr().err) or "no machine" in text
+
+
+SBKT = "image.flash.partition.SBKT"
+SBE = "image.flash.partition.SBE"
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("machine.chip.node-id=1", ""),
+        (f"{SBKT}.container.hw-flags=0x80000000", "SBKT nested"),
+        (f'{SBKT}.container.label="HBB"', "SBKT"),
+        (f'{SBKT}.container.keys.seed="else"', "SBKT"),
+        (f'{SBKT}.container.nested.label="HBB"', "SBKT nested"),
+        (f'{SBE}.sbe-image.keys.seed="else"', "SBE image"),
+        (f"{SBE}.absent=true", "SBE image"),
+    ],
+)
+def test_a_key_transition_as_its_boot(setting: str, place: str) -> None:
+    machine = Machine("key-transition", settings=[setting])
+    found = verify_machine(built(machine))
+    check_agreement(found, refusal_of(machine))
+    bad = [each.place for each in found.findings if not each.good]
+    assert bad == ([place] if place else [])
+
+
+def test_a_blank_sbkt_is_not_asked_for() -> None:
+    setting = f"{SBKT}={{ base = 0x78000, size = 0x4000, ecc = true }}"
+    machine = Machine("small", settings=[setting])
+    found = verify_machine(built(machine))
+    check_agreement(found, refusal_of(machine))
+    assert "SBKT" not in {each.place for each in found.findings}
+
+
+@pytest.mark.parametrize(("name", "said"), [("lab-override", True), ("small", False)])
+def test_the_lab_override_is_said(name: str, said: bool) -> None:
+    notes = " ".join(verify_machine(built(Machine(name))).notes)
+    assert ("lab override" in notes) is said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +18,12 @@ from pefstack.images.ffs_entry import FfsEntry
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.container import signed_header
 from pefstack.tools.builders.content import content, key_set, page_salt
-from pefstack.tools.builders.spec import ContainerSpec, FlashSpec
+from pefstack.tools.builders.spec import (
+    ContainerSpec,
+    FlashSpec,
+    PartitionSpec,
+    SbeImageSpec,
+)
 
 BACKUP_DISTANCE: Final = 0x9000  # HBBL looks for the table this far before the end
 _BLANK_WORD: Final = b"\xff" * 8
@@ -32,16 +38,25 @@ _MISC: Final = {  # ffspart's letters
 }
 
 
-def build_flash(spec: FlashSpec, keys: KeySet, profile: ProfileTable) -> bytearray:
+BuildSbe = Callable[[SbeImageSpec], bytes]
+
+
+def build_flash(
+    spec: FlashSpec, keys: KeySet, profile: ProfileTable, build_sbe: BuildSbe
+) -> bytearray:
     """The image: a table at the start and one near the end, partitions, erased gaps.
 
     What a hash page table needs beside its container follows from the profile.
+    ``build_sbe`` makes the content of a partition that holds an SBE image.
     """
     signing = keys if spec.keys is None else key_set(spec.keys)
     image = bytearray(b"\xff") * spec.size
     _put_tables(spec, image)
     for name, each in spec.present.items():
-        raw = _raw(name, spec, signing, profile)
+        data = _content(name, each, build_sbe)
+        if each.container is not None and each.signed:
+            data = _signed(name, data, spec, signing, profile)
+        raw = _raw(name, data, each)
         image[each.base : each.base + len(raw)] = raw
     return image
 
@@ -84,15 +99,26 @@ def _misc(name: str, flags: str) -> int:
     return sum(_MISC[letter] for letter in set(flags))
 
 
-def _raw(name: str, flash: FlashSpec, keys: KeySet, profile: ProfileTable) -> bytes:
-    """What lies in the partition: content, signed, damaged, behind ECC as asked."""
-    spec = flash.partition[name]
-    data = b"" if spec.content is None else content(spec.content, name)
-    if spec.container is not None and spec.signed:
-        if spec.container.hash_pages:
-            data = _paged(name, data, flash, keys, profile)
-        else:
-            data = signed_header(data, spec.container, keys, name) + data
+def _content(name: str, spec: PartitionSpec, build_sbe: BuildSbe) -> bytes:
+    if spec.sbe_image is not None:
+        return build_sbe(spec.sbe_image)
+    return b"" if spec.content is None else content(spec.content, name)
+
+
+def _signed(
+    name: str, data: bytes, flash: FlashSpec, keys: KeySet, profile: ProfileTable
+) -> bytes:
+    """The container; of a key transition around a container of its own."""
+    container = flash.partition[name].container or ContainerSpec()
+    if container.hash_pages:
+        return _paged(name, data, flash, keys, profile)
+    if container.nested is not None:
+        data = signed_header(data, container.nested, keys, name) + data
+    return signed_header(data, container, keys, name) + data
+
+
+def _raw(name: str, data: bytes, spec: PartitionSpec) -> bytes:
+    """What lies in the partition: damaged, behind ECC as asked."""
     data = flipped(data, spec.flip, name)
     room = ecc.data_size(spec.size // 9 * 9) if spec.ecc else spec.size
     if len(data) > room:

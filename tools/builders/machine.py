@@ -10,7 +10,11 @@ from pefstack.hw.machine import FusesSpec, MachineSpec
 from pefstack.images.signing import KeySet
 from pefstack.tools.builders.content import key_set
 from pefstack.tools.builders.flash import build_flash
-from pefstack.tools.builders.seeprom import build_measurement_seeprom, build_seeprom
+from pefstack.tools.builders.seeprom import (
+    build_measurement_seeprom,
+    build_sbe_image,
+    build_seeprom,
+)
 from pefstack.tools.builders.spec import ImageSpec
 
 Content = bytes | bytearray
@@ -38,7 +42,12 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
     table = profile_of(spec.measure).table
     return BuiltImages(
         spec=spec,
-        flash=build_flash(image.flash, keys, table),
+        flash=build_flash(
+            image.flash,
+            keys,
+            table,
+            lambda each: build_sbe_image(image.seeprom, each, keys, table),
+        ),
         seeprom=build_seeprom(image.seeprom, keys, fuses, table),
         measurement_seeprom=build_measurement_seeprom(image.measurement),
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 from pefstack.firmware.profile_row import ProfileTable
 from pefstack.hw.flip import flipped
+from pefstack.hw.fuses import HW_KEY_HASH_SIZE
 from pefstack.hw.machine import FusesSpec
 from pefstack.images.hbbl_area import build_area
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
@@ -14,10 +15,11 @@ from pefstack.images.sbe_payload import padded, patent_sbe_fw
 from pefstack.images.signing import KeySet
 from pefstack.images.xip_build import build_image
 from pefstack.tools.builders.container import signed_header
-from pefstack.tools.builders.content import content
+from pefstack.tools.builders.content import content, key_set
 from pefstack.tools.builders.spec import (
     ContentSpec,
     MeasurementSpec,
+    SbeImageSpec,
     SectionSpec,
     SeepromSpec,
 )
@@ -53,6 +55,28 @@ def build_seeprom(
             ),
         }
     ).to_bytes()
+
+
+def build_sbe_image(
+    spec: SeepromSpec, wanted: SbeImageSpec, keys: KeySet, table: ProfileTable
+) -> bytes:
+    """An SBE image for the flash: this SEEPROM of another build, settings blank."""
+    sections = {
+        name: _of_another_build(getattr(spec, name), wanted)
+        for name in ("base", "sb_verification", "hbbl")
+    }
+    signing = keys if wanted.keys is None else key_set(wanted.keys)
+    blank = FusesSpec(hw_key_hash=bytes(HW_KEY_HASH_SIZE))
+    return build_seeprom(SeepromSpec(**sections), signing, blank, table)
+
+
+def _of_another_build(section: SectionSpec, wanted: SbeImageSpec) -> SectionSpec:
+    code = section.content
+    if code.fill:
+        code = replace(code, seed=wanted.seed)
+    version = wanted.security_version
+    container = replace(section.container, security_version=version)
+    return SectionSpec(content=code, container=container)
 
 
 def _power9(spec: SeepromSpec, fuses: FusesSpec) -> bytes:

@@ -53,7 +53,8 @@ class ContainerSpec:
     """How a content is signed; the options of the signing tools.
 
     With ``hash_pages`` a hash page table is the payload and the content follows it,
-    verified page by page; for HBI in the flash, which is tied to HBB.
+    verified page by page; for HBI in the flash, which is tied to HBB. With ``nested``
+    the payload is a container of its own around the content: a key transition.
     """
 
     sw_keys: int = 1
@@ -65,8 +66,11 @@ class ContainerSpec:
     label: str = ""
     keys: KeysSpec | None = None
     hash_pages: bool = False
+    nested: ContainerSpec | None = None
 
     def __post_init__(self) -> None:
+        if self.nested is not None and (self.hash_pages or self.nested.nested):
+            raise SettingError("nested", "found more than a container in a container")
         check_range("sw-keys", self.sw_keys, 3, least=1)
         check_range("entry", self.entry, _UINT64)
         check_range("security-version", self.security_version, 0xFF)
@@ -107,12 +111,29 @@ class MeasurementSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SbeImageSpec:
+    """An SBE image as a partition's content: the machine's boot SEEPROM, built anew.
+
+    ``keys`` sign its containers, ``security_version`` goes into both; another ``seed``
+    is the code of another build. Its settings are blank: Hostboot puts them in.
+    """
+
+    keys: KeysSpec | None = None
+    security_version: int = 0
+    seed: str = "pefstack"
+
+    def __post_init__(self) -> None:
+        check_range("security-version", self.security_version, 0xFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSpec:
     """A flash partition: raw place and size in bytes; ``flags`` as ffspart's letters.
 
-    E is not a flag here but ``ecc``. With a container the content is signed, unless
-    ``signed`` is False; ``flip`` then damages it before ECC is put over it,
-    ``flip_raw`` after. An ``absent`` partition is left out, as if nobody had named it.
+    What lies in it is ``content`` or ``sbe_image``. E is not a flag here but ``ecc``.
+    With a container the content is signed, unless ``signed`` is False; ``flip`` then
+    damages it before ECC is put over it, ``flip_raw`` after. An ``absent`` partition is
+    left out, as if nobody had named it.
     """
 
     base: int
@@ -120,6 +141,7 @@ class PartitionSpec:
     ecc: bool = False
     flags: str = ""
     content: ContentSpec | None = None
+    sbe_image: SbeImageSpec | None = None
     container: ContainerSpec | None = None
     signed: bool = True
     flip: tuple[FlipSpec, ...] = ()
@@ -129,6 +151,8 @@ class PartitionSpec:
     def __post_init__(self) -> None:
         _check_blocks("base", self.base)
         _check_blocks("size", self.size, least=BLOCK_SIZE)
+        if self.content is not None and self.sbe_image is not None:
+            raise SettingError("sbe-image", "give either `content` or `sbe-image`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.style import paint
 
 Show = Callable[[Sequence[Event]], None]
+MAX_BOOTS: Final = 1000
 
 _EPILOG: Final = """
 Without MACHINE the demonstration machine boots; it is built once. A machine is a
@@ -39,8 +40,10 @@ examples:
   pef boot small --keep             its TPM stays up for other programs
   pef boot small --tpm swtpm:localhost:2321
   pef boot demo --event-log boot.log --json | jq 'select(.kind == "extend")'
+  pef boot key-transition --boots 2     the boot that changes keys, and the next
 
-exit codes: 0 booted, 2 wrong use, 3 malformed input, 4 did not boot
+exit codes: 0 booted, or shut down as its firmware wants; 2 wrong use, 3 malformed
+input, 4 did not boot. With several boots it is that of the last.
 """
 
 
@@ -58,6 +61,8 @@ class BootOptions:
     tpm: str | None
     keep: bool
     wanted: dict[str, int]
+    boots: int
+    preserve_memory: bool
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +110,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_ports(parser)
     parser.add_argument("--quiet", action="store_true", help="print refusals only")
+    parser.add_argument(
+        "--boots",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="boot N times; power is off in between, flash and SEEPROM stay",
+    )
+    parser.add_argument(
+        "--preserve-memory",
+        action="store_true",
+        help="the boots after the first are memory-preserving IPLs",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -126,12 +143,41 @@ def run(options: argparse.Namespace) -> int:
             tpm=options.tpm,
             keep=_keeps(options),
             wanted=wanted_ports(options),
+            boots=options.boots,
+            preserve_memory=options.preserve_memory,
         )
     )
 
 
+def _count(text: str) -> int:
+    """A number of boots; anything else is wrong use."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_BOOTS:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 1 to {MAX_BOOTS}")
+    return int(text)
+
+
 def _boot(options: BootOptions) -> int:
     machine = Machine(options.machine, settings=options.settings, tpm=options.tpm)
+    status = _once(machine, options)
+    for _ in range(options.boots - 1):
+        if options.preserve_memory:
+            machine.memory_preserving_ipl()
+        else:
+            machine.power_cycle()
+        if not options.json and not options.quiet:
+            print()
+        status = _once(machine, options)
+    if options.event_log is not None:
+        write_bytes(options.event_log, machine.event_log)
+    if options.device_tree is not None:
+        write_bytes(options.device_tree, machine.device_tree)
+    if options.keep:
+        keep(machine, options.wanted, as_json=options.json)
+    return status
+
+
+def _once(machine: Machine, options: BootOptions) -> int:
+    """One boot, shown as asked; its exit code."""
     show = _nothing if options.quiet else _json if options.json else _text
     if options.tpm is not None and show is _text:
         show = partial(_text, told=False)
@@ -142,12 +188,6 @@ def _boot(options: BootOptions) -> int:
         _text_result(machine)
     if failure is not None and not options.json:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
-    if options.event_log is not None:
-        write_bytes(options.event_log, machine.event_log)
-    if options.device_tree is not None:
-        write_bytes(options.device_tree, machine.device_tree)
-    if options.keep:
-        keep(machine, options.wanted, as_json=options.json)
     return YES if failure is None else NO_BOOT
 
 
@@ -223,13 +263,13 @@ def _text_result(machine: Machine) -> None:
 
 def _json_result(machine: Machine, failure: BootFailure | None) -> None:
     """One more line in the form of an event, so that one filter reads them all."""
-    values = _pcrs(machine)
-    pcrs = {str(index): value.hex() for index, value in values.items()}
+    pcrs = _pcrs(machine)
+    down = machine.journal[-1].kind == "shutdown"
     detail = {
-        "booted": failure is None,
+        "booted": failure is None and not down,
         "next": machine.stage,
-        "sha256": pcrs,
-        "log_differs": list(_log_differences(machine, values)),
+        "sha256": {str(index): value.hex() for index, value in pcrs.items()},
+        "log_differs": [*_log_differences(machine, pcrs)],
     }
     event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
     print(json.dumps(event | {"detail": detail}))

@@ -8,7 +8,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, ContainerHeader
+from pefstack.images.container import (
+    FLAG_KEY_TRANSITION,
+    HEADER_SIZE,
+    ContainerHeader,
+)
+from pefstack.images.container_peek import begins_like_container, hw_keys_hash_of
+from pefstack.images.errors import FormatError
 from pefstack.images.hash_page_table import (
     MAX_DATA_SIZE,
     PageError,
@@ -39,22 +45,59 @@ _SIZES = {
 
 
 def container_regions(raw: Buffer) -> Iterator[Region]:
-    """The header's fields and the payload; `FormatError` if it is no container."""
+    """The header's fields and the payload; `FormatError` if it is no container.
+
+    The payload of a key transition is shown as the container that it is.
+    """
     header = ContainerHeader.from_prefix(raw)
+    yield from _header(raw, header)
+    nested = nested_of(raw, header)
+    if nested is None:
+        yield from _payload(raw, header)
+    else:
+        yield from _nested_payload(raw, header, nested)
+
+
+def _header(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
     at = 0
     for name, size, value in _fields(header):
         yield Region(offset=at, size=size, name=name, value=value)
         at += size
     yield from rest(raw, at, HEADER_SIZE, "padding")
-    yield from _payload(raw, header)
 
 
 def summary(raw: Buffer) -> str:
-    """One line: label, sizes, versions, and pages where it has any.
+    """One line: label, sizes, versions, pages, what a key transition holds.
 
     ``raw`` begins with the header; what follows it may be missing.
     """
     header = ContainerHeader.from_prefix(raw)
+    return _summary(raw, header) + _transition(raw, header)
+
+
+def nested_of(raw: Buffer, header: ContainerHeader) -> memoryview | None:
+    """The container in the payload of a key transition; None where there is none."""
+    nested = _parts(raw, header)[0]
+    announced = header.prefix.flags & FLAG_KEY_TRANSITION
+    there = len(nested) >= HEADER_SIZE and begins_like_container(nested)
+    return nested if announced and there else None
+
+
+def _transition(raw: Buffer, header: ContainerHeader) -> str:
+    """What a key transition would put in charge; nothing of other containers."""
+    if not header.prefix.flags & FLAG_KEY_TRANSITION:
+        return ""
+    nested = nested_of(raw, header)
+    if nested is None:
+        return "; key transition without a nested container"
+    try:
+        inner = _summary(nested, ContainerHeader.from_prefix(nested))
+    except FormatError as broken:
+        return f"; key transition to a broken container: {broken}"
+    return f"; key transition to {hw_keys_hash_of(nested).hex()}: {inner}"
+
+
+def _summary(raw: Buffer, header: ContainerHeader) -> str:
     software = header.software
     pages = _pages(header, *_parts(raw, header))
     return (
@@ -113,19 +156,47 @@ def _many(
 
 
 def _payload(raw: Buffer, header: ContainerHeader) -> Iterator[Region]:
-    size = header.software.payload_size
     payload, behind = _parts(raw, header)
     there = len(payload)
-    good = hashlib.sha512(payload).digest() == header.software.payload_hash
-    state = "hash as in the header" if good else "hash differs from the header"
-    if there < size:
-        state = f"cut short, the header says 0x{size:x} bytes"
+    state = _state(payload, header)
     pages = _pages(header, payload, behind)
     kind = "; a hash page table" if pages else ""
     yield Region(offset=HEADER_SIZE, size=there, name="payload", value=state + kind)
     if pages:
         yield replace(pages, offset=HEADER_SIZE + there)
     end = HEADER_SIZE + there + (pages.size if pages else 0)
+    yield from rest(raw, end, len(raw), "unprotected")
+
+
+def _state(payload: memoryview, header: ContainerHeader) -> str:
+    """Whether the payload is whole and the one that the header names."""
+    size = header.software.payload_size
+    if len(payload) < size:
+        return f"cut short, the header says 0x{size:x} bytes"
+    good = hashlib.sha512(payload).digest() == header.software.payload_hash
+    return "hash as in the header" if good else "hash differs from the header"
+
+
+def _nested_payload(
+    raw: Buffer, header: ContainerHeader, nested: memoryview
+) -> Iterator[Region]:
+    """The payload of a key transition, byte by byte; a broken one as a whole.
+
+    A container in the nested one is its payload and nothing more.
+    """
+    state, end = _state(nested, header), HEADER_SIZE + len(nested)
+    try:
+        inner = ContainerHeader.from_prefix(nested)
+    except FormatError as broken:
+        text = f"{state}; broken container: {broken}"
+        yield Region(offset=HEADER_SIZE, size=len(nested), name="payload", value=text)
+    else:
+        keys = hw_keys_hash_of(nested).hex()
+        text = f"payload, {state}: key transition to {keys}"
+        yield Region(offset=HEADER_SIZE, size=0, name="nested", value=text)
+        for each in (*_header(nested, inner), *_payload(nested, inner)):
+            offset, name = HEADER_SIZE + each.offset, f"nested.{each.name}"
+            yield replace(each, offset=offset, name=name)
     yield from rest(raw, end, len(raw), "unprotected")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pefstack.firmware.stage import Refusal
 from pefstack.images.codec import Buffer
-from pefstack.images.container import PREFIX_OFFSET, ContainerHeader
-from pefstack.images.container_checks import HW_KEYS_OFFSET
+from pefstack.images.container import ContainerHeader
+from pefstack.images.container_peek import hw_keys_hash_of
 from pefstack.images.container_verify import Verified
 from pefstack.images.errors import FormatError
 from pefstack.images.rejection import LOG_GOOD, VerificationError
@@ -25,7 +24,7 @@ class Trust:
 
     def hash_for(self, header: Buffer) -> bytes:
         """The 64 bytes that the hardware keys of this header are compared with."""
-        return own_key_hash(header) if self.key_hash is None else self.key_hash
+        return hw_keys_hash_of(header) if self.key_hash is None else self.key_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +73,6 @@ class Verification:
     findings: tuple[Finding, ...] = ()
 
 
-def own_key_hash(header: Buffer) -> bytes:
-    """SHA-512 of the three hardware keys that a header brings along."""
-    return hashlib.sha512(header[HW_KEYS_OFFSET:PREFIX_OFFSET]).digest()
-
-
 def judged(start: Finding, header: Buffer, verify: Callable[[], Verified]) -> Finding:
     """``start`` with the verdict of a verification that runs now."""
     start = replace(start, **_about(header))
@@ -121,5 +115,5 @@ def _about(header: Buffer) -> dict[str, Any]:
     return {
         "label": parsed.label,
         "security_version": parsed.software.security_version,
-        "key_hash": own_key_hash(header).hex(),
+        "key_hash": hw_keys_hash_of(header).hex(),
     }

@@ -10,15 +10,25 @@ from pefstack.firmware.partitions import Partition
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, MAGIC, ContainerHeader, component_id
-from pefstack.images.container_peek import announced_payload_size
+from pefstack.images.container import (
+    FLAG_KEY_TRANSITION,
+    HEADER_SIZE,
+    ContainerHeader,
+    component_id,
+)
+from pefstack.images.container_peek import (
+    announced_payload_size,
+    begins_like_container,
+    hw_flags_of,
+)
 from pefstack.images.container_verify import rom_verify
+from pefstack.images.ecc import WORD_SIZE
 from pefstack.images.ffs import FfsTable
 from pefstack.images.ffs_entry import TYPE_PARTITION, FfsEntry
 from pefstack.images.ffs_find import find_table
 from pefstack.tools.verification.finding import Finding, Trust, judged, refused
+from pefstack.tools.verification.transition import nested_finding
 
-_MAGIC: Final = MAGIC.to_bytes(4, "big")
 ONE_KEY: Final = "HBB"  # HBBL takes no more than one software key there
 
 
@@ -44,7 +54,10 @@ def flash_findings(raw: Buffer, trust: Trust) -> Iterator[Finding]:
         entry, place = table.entry(name), place_of(table, name)
         if _has_container(flash, entry, place):
             rules = Rules(one_key=name == ONE_KEY)
-            yield partition_finding(flash, place, rules, trust)
+            finding = partition_finding(flash, place, rules, trust)
+            yield finding
+            if finding.good and is_transition(flash, place):
+                yield nested_finding(container_of(flash, place), place.offset, trust)
 
 
 def place_of(table: FfsTable, name: str) -> Partition:
@@ -69,6 +82,22 @@ def partition_finding(
     return _in_place(rom_finding(start, container, trust), container, place, rules)
 
 
+def holds_container(flash: memoryview, place: Partition) -> bool:
+    """Whether the partition begins like a container."""
+    return begins_like_container(_read(flash, place, min(WORD_SIZE, place.room)).data)
+
+
+def container_of(flash: memoryview, place: Partition) -> memoryview:
+    """The container of a partition that has room for one, through its ECC."""
+    return memoryview(_read(flash, place, _size(flash, place)).data)
+
+
+def is_transition(flash: memoryview, place: Partition) -> bool:
+    """Whether the header of a container found good has the key transition flag."""
+    header = _read(flash, place, HEADER_SIZE).data
+    return bool(hw_flags_of(header) & FLAG_KEY_TRANSITION)
+
+
 def rom_finding(start: Finding, container: Buffer, trust: Trust) -> Finding:
     """The 16 checks of the ROM code on a whole container."""
     wanted = trust.hash_for(container)
@@ -79,8 +108,7 @@ def rom_finding(start: Finding, container: Buffer, trust: Trust) -> Finding:
 def _has_container(flash: memoryview, entry: FfsEntry, place: Partition) -> bool:
     if entry.type == TYPE_PARTITION:
         return False
-    head = _read(flash, place, min(len(_MAGIC), place.room)).data
-    return entry.has_container or head == _MAGIC
+    return entry.has_container or holds_container(flash, place)
 
 
 def _size(flash: memoryview, place: Partition) -> int:

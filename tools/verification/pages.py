@@ -56,6 +56,17 @@ def shaped_findings(flash: memoryview, table: FfsTable) -> Iterator[Finding]:
             yield from _findings(flash, table, place, size)
 
 
+def content_of(flash: memoryview, place: Partition, profile: ProfileTable) -> bytes:
+    """What a partition holds for a boot of this profile: its payload, or its pages."""
+    header = _header(flash, place)
+    if not header:
+        return b""
+    announced = announced_payload_size(header) or 0
+    paged = profile.paged_size(place.name, header)
+    start = HEADER_SIZE + announced if paged else HEADER_SIZE
+    return _data(flash, place, start, paged or announced).data
+
+
 def _findings(
     flash: memoryview, table: FfsTable, place: Partition, size: int, stage: str = ""
 ) -> Iterator[Finding]:

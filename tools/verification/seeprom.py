@@ -11,8 +11,8 @@ from pefstack.images.container import HEADER_SIZE
 from pefstack.images.container_peek import announced_payload_size
 from pefstack.images.container_verify import HBBL, SBE_FW, sbe_verify
 from pefstack.images.errors import FormatError
-from pefstack.images.sbe_payload import padded, patent_sbe_fw
-from pefstack.images.xip import SECTION_NAMES, XipImage
+from pefstack.images.sbe_payload import padded, sbe_fw_payload
+from pefstack.images.xip import XipImage
 from pefstack.tools.verification.finding import Finding, Trust, judged, refused
 
 PATENT: Final = "patent"  # SBE_FW signs .base and .sb_verification
@@ -66,26 +66,18 @@ def _start(image: XipImage, part: _Part) -> Finding:
     early = part.composition == PATENT
     return Finding(
         place=part.place,
-        offset=offset_of(image, part.header),
+        offset=image.offset(part.header),
         stage="sbe_immutable" if early else "sbe_mutable",
         rules="SBE",
         payload=part.composition,
     )
 
 
-def offset_of(image: XipImage, section: str) -> int:
-    """Where a section begins in the SEEPROM; 0 if it is absent."""
-    return image.header.sections[SECTION_NAMES.index(section)].offset
-
-
 def _payload(image: XipImage, composition: str) -> bytes:
     """What a container of the SEEPROM signs; no composition is HBBL."""
     if not composition:
         return padded(image.section(".hbbl"))
-    base = image.section(".base")
-    if composition == PATENT:
-        return patent_sbe_fw(base, image.section(".sb_verification"))
-    return padded(base)
+    return sbe_fw_payload(image, patent=composition == PATENT)
 
 
 def _fitting(image: XipImage) -> str:

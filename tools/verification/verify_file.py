@@ -8,8 +8,8 @@ from typing import Final
 from pefstack.firmware.stage import Refusal
 from pefstack.images import ecc
 from pefstack.images.codec import Buffer
-from pefstack.images.container import HEADER_SIZE, MAGIC
-from pefstack.images.container_peek import announced_payload_size
+from pefstack.images.container import FLAG_KEY_TRANSITION, HEADER_SIZE, MAGIC
+from pefstack.images.container_peek import announced_payload_size, hw_flags_of
 from pefstack.images.errors import FormatError
 from pefstack.images.hbbl_area import hw_key_hash_of
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
@@ -31,6 +31,7 @@ from pefstack.tools.verification.seeprom import (
     HBBL_HEADER,
     sbe_findings,
 )
+from pefstack.tools.verification.transition import nested_finding
 
 NOT_CHECKED: Final = "keys not checked: give --key-hash"
 GIVEN: Final = "given with --key-hash"
@@ -90,7 +91,12 @@ def summed(
 def _container(name: str, kind: str, raw: Buffer, asked: Asked) -> Verification:
     start = Finding(place="container", offset=0)
     if kind == "container":
-        return summed(name, kind, asked, (rom_finding(start, raw, asked.trust),))
+        finding = rom_finding(start, raw, asked.trust)
+        view = memoryview(raw)
+        nested: tuple[Finding, ...] = ()
+        if finding.good and hw_flags_of(view) & FLAG_KEY_TRANSITION:
+            nested = (nested_finding(view, 0, asked.trust),)
+        return summed(name, kind, asked, (finding, *nested))
     return summed(name, kind, asked, (_behind_ecc(start, raw, asked),))
 
 

@@ -5,24 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pefstack.firmware.key_transition import SBKT
 from pefstack.firmware.profiles import Profile, profile_of
 from pefstack.firmware.stage import Refusal
 from pefstack.hw.machine import FusesSpec
+from pefstack.images.container import FLAG_LAB_OVERRIDE, HEADER_SIZE
+from pefstack.images.container_peek import hw_flags_of
 from pefstack.images.ffs import FfsTable
 from pefstack.images.hbbl_area import hw_key_hash_of
 from pefstack.images.sb_settings import SIGNING_V1, MeasurementSettings, SbSettings
 from pefstack.images.sbe_payload import padded
-from pefstack.images.xip import XipImage
+from pefstack.images.xip import XipImage, begins_like_image
 from pefstack.tools.built import BuiltMachine
 from pefstack.tools.verification.finding import Finding, Trust, Verification, refused
 from pefstack.tools.verification.flash import (
     Rules,
+    container_of,
+    holds_container,
     partition_finding,
     place_of,
     table_of,
 )
-from pefstack.tools.verification.pages import page_findings
-from pefstack.tools.verification.seeprom import P10, PATENT, offset_of, sbe_findings
+from pefstack.tools.verification.pages import content_of, page_findings
+from pefstack.tools.verification.seeprom import (
+    FIRMWARE_HEADER,
+    P10,
+    PATENT,
+    sbe_findings,
+)
+from pefstack.tools.verification.transition import image_finding, nested_finding
 
 FUSED: Final = "fuses of this machine"
 _FUSES: Final = "fuses"
@@ -43,7 +54,7 @@ def verify_machine(built: BuiltMachine) -> Verification:
     table = table_of(flash)
     findings = (
         *_seeproms(built, fuses, profile),
-        *_partitions(flash, table, fuses, profile),
+        *_partitions(built, flash, table, profile),
     )
     return Verification(
         name=built.name,
@@ -52,7 +63,7 @@ def verify_machine(built: BuiltMachine) -> Verification:
         keys=FUSED,
         key_hash=fuses.hw_key_hash.hex(),
         minimum_version=fuses.minimum_secure_version,
-        notes=tuple(_unverified(table, findings)),
+        notes=(*_override(built), *_unverified(table, findings)),
         findings=findings,
     )
 
@@ -63,7 +74,7 @@ def _seeproms(
     image = XipImage.from_bytes(built.seeprom)
     if not profile.table.sbe_measures:
         there = SbSettings(hw_key_hash=hw_key_hash_of(padded(image.section(".hbbl"))))
-        at = offset_of(image, ".hbbl")
+        at = image.offset(".hbbl")
         start = Finding(place=".hbbl", offset=at, stage="hostboot_loader", rules=_FUSES)
         yield from _settings(start, there, fuses)
         return
@@ -78,7 +89,7 @@ def _sbe(
     MeasurementSettings.from_bytes(padded(measurement.section(".sb_settings")))
     image.section(".sb_verification")
     there = SbSettings.from_bytes(padded(image.section(".sb_settings")))
-    at = offset_of(image, ".sb_settings")
+    at = image.offset(".sb_settings")
     start = Finding(
         place=".sb_settings", offset=at, stage="sbe_immutable", rules=_FUSES
     )
@@ -112,25 +123,58 @@ def _trust(fuses: FusesSpec, stage: str = "") -> Trust:
 
 
 def _partitions(
-    flash: memoryview, table: FfsTable, fuses: FusesSpec, profile: Profile
+    built: BuiltMachine, flash: memoryview, table: FfsTable, profile: Profile
 ) -> Iterator[Finding]:
-    for stage, name in _programme(table, profile):
+    fuses = built.spec.fuses
+    for stage, name in _programme(flash, table, profile):
         if name not in table.partition_sizes:
             yield _missing(table, stage, name)
             continue
         rules, trust = _RULES.get(stage, Rules()), _trust(fuses, stage)
-        yield partition_finding(flash, place_of(table, name), rules, trust, stage)
+        finding = partition_finding(flash, place_of(table, name), rules, trust, stage)
+        yield finding
         if stage != "opal":
             yield from page_findings(flash, table, name, profile.table)
+        if name == SBKT and finding.good:
+            yield from _transition(built, flash, table, profile)
 
 
-def _programme(table: FfsTable, profile: Profile) -> Iterator[tuple[str, str]]:
-    """Stage and partition, as the boot asks for them."""
+def _transition(
+    built: BuiltMachine, flash: memoryview, table: FfsTable, profile: Profile
+) -> Iterator[Finding]:
+    """What SBKT holds, and the SBE image that the new keys must have signed."""
+    place, trust = place_of(table, SBKT), _trust(built.spec.fuses)
+    outer = container_of(flash, place)
+    nested = nested_finding(outer, place.offset, trust, "hostboot_ext")
+    yield nested
+    if not nested.good:
+        return
+    image, at = _sbe_image(flash, table, profile) or (built.seeprom, 0)
+    yield image_finding(image, at, outer, trust, profile.table)
+
+
+def _sbe_image(
+    flash: memoryview, table: FfsTable, profile: Profile
+) -> tuple[bytes, int] | None:
+    """What Hostboot would put into the SEEPROM, and its place; None without one."""
+    if "SBE" not in table.partition_sizes:
+        return None
+    place = place_of(table, "SBE")
+    found = content_of(flash, place, profile.table)
+    return (found, place.offset) if begins_like_image(found) else None
+
+
+def _programme(
+    flash: memoryview, table: FfsTable, profile: Profile
+) -> Iterator[tuple[str, str]]:
+    """Stage and partition, as the boot asks for them; SBKT only where it is used."""
     yield from _FIRST
     for stage in ("hostboot_ext", "opal"):
         for what in profile.subjects(stage):
             needed = (stage, what) == ("hostboot_ext", "payload")
             there = what.upper() in table.partition_sizes
+            if there and what.upper() == SBKT:
+                there = holds_container(flash, place_of(table, SBKT))
             if needed or (there and what not in _VALUES):
                 yield stage, what.upper()
 
@@ -141,6 +185,13 @@ def _missing(table: FfsTable, stage: str, name: str) -> Finding:
     mend = f"add {name} to the flash image"
     texts = "partition", f"no partition {name} among {there}", name, mend
     return refused(start, Refusal.PARTITION_MISSING, *texts)
+
+
+def _override(built: BuiltMachine) -> Iterator[str]:
+    """A verdict does not say whether security is on: SBE_FW may leave it to the BMC."""
+    header = XipImage.from_bytes(built.seeprom).sections.get(FIRMWARE_HEADER, b"")
+    if len(header) == HEADER_SIZE and hw_flags_of(header) & FLAG_LAB_OVERRIDE:
+        yield "lab override: SBE_FW lets scratch registers 3 and 8 switch security off"
 
 
 def _unverified(table: FfsTable, findings: tuple[Finding, ...]) -> Iterator[str]:

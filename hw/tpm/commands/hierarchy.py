@@ -131,8 +131,7 @@ def _forget_objects(inner: Internals, hierarchy: int) -> None:
 
 
 def _note(inner: Internals, event: str, handle: int, **facts: bool) -> None:
-    """It lasts, it ends what Shutdown saved, and people want to know of it."""
-    inner.state.change_saved()
+    """It lasts, and people want to know of it."""
     inner.state.note_change()
     inner.journal.add("tpm", event, hierarchy=_NAME[handle], **facts)
 
@@ -194,4 +193,13 @@ CLEAR_CONTROL: Final = Command(
     handles=(Handle(name="auth", type=TPMI_RH_CLEAR),),
     parameters=(Parameter(name="disable", unmarshal=TPMI_YES_NO),),
     writes_nv=True,
+)
+COMMANDS: Final = (
+    HIERARCHY_CONTROL,
+    HIERARCHY_CHANGE_AUTH,
+    SET_PRIMARY_POLICY,
+    CHANGE_PPS,
+    CHANGE_EPS,
+    CLEAR,
+    CLEAR_CONTROL,
 )

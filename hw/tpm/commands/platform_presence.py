@@ -26,7 +26,7 @@ def pp_commands(
 def set_algorithm_set(
     inner: Internals, auth: Hierarchy, algorithm_set: int
 ) -> tuple[()]:
-    """A number for TPM_PT_ALGORITHM_SET; what it means is the vendor's: here nothing."""
+    """Keep a number for TPM_PT_ALGORITHM_SET; here it means nothing."""
     inner.state.algorithm_set = algorithm_set
     inner.state.note_change()
     return ()

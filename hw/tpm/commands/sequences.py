@@ -37,7 +37,7 @@ def hmac_start(inner: Internals, key: Any, auth: bytes, asked: int) -> tuple[int
 
 
 def hash_sequence_start(inner: Internals, auth: bytes, hash_alg: int) -> tuple[int]:
-    """A hash sequence; with TPM_ALG_NULL an event sequence, which hashes by each bank."""
+    """A hash sequence; with TPM_ALG_NULL an event sequence, with a hash a bank."""
     if hash_alg == TpmAlgId.NULL:
         banks = {alg: constructor(alg)() for alg in inner.settings.banks}
         return (_load(inner, auth, banks, "event"),)
