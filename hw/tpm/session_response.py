@@ -27,7 +27,7 @@ def answer_sessions(
         return results, PASSWORD_RESPONSE * len(uses)
     for use in uses:
         if use.session is not None:
-            size = DIGEST_SIZE[use.session.auth_hash]
+            size = len(use.session.nonce_tpm)
             use.session.nonce_tpm = inner.entropy.random_bytes(size)
     entities = [_present(inner, call, index) for index in range(len(uses))]
     results = _encrypted(uses, entities, results)
