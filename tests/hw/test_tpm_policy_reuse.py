@@ -31,9 +31,8 @@ def with_index() -> tuple[Tpm, Clock, int]:
     digest = hashlib.sha256(NOTHING + CODE).digest()
     public = INDEX.to_bytes(4, "big") + b"\0\x0b" + BY_POLICY.to_bytes(4, "big")
     public += two_b(digest) + b"\0\x08"
-    params = two_b(b"") + two_b(public)
     for code, params, handles in (
-        (0x12A, params, (OWNER,)),
+        (0x12A, two_b(b"") + two_b(public), (OWNER,)),
         (0x137, two_b(b"12345678") + b"\0\0", (OWNER, INDEX)),
     ):
         raw = command(code, params, handles=handles, area=EMPTY_PASSWORD)
