@@ -48,6 +48,29 @@ def test_scenario(name: str, lanes: list[Lane]) -> None:
         assert walk(FOLDER / f"{name}.steps", lanes, pool) == []
 
 
+def test_what_is_not_as_the_step_says_is_told(
+    lanes: list[Lane], tmp_path: Path
+) -> None:
+    scenario = tmp_path / "wrong.steps"
+    scenario.write_text(
+        "getrandom -by 8 -> 101\n= getrandom -by 8 -ns\nsame none\n"
+        "clockset -hi o -time 5 -pwdp x\npcrread -> 9a2\nhex a 00\nequal a a\n"
+    )
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        told = walk(scenario, lanes, pool)
+    by_line = [each.split()[0] for each in told]
+    assert [by_line.count(f"wrong.steps:{line}") for line in range(1, 8)] == [
+        *(3, 1, 3, 3, 3, 0, 0)
+    ]
+    ours = [each for each in told if "ours by mssim" in each]
+    assert [each.rsplit("mssim ")[1] for each in ours] == [
+        "ok, not 101",
+        "no file none, not ok",
+        "9a2, not ok",
+        "tss, not 9a2",
+    ]
+
+
 def test_every_part_is_there() -> None:
     assert len(SCENARIOS) >= 20
     assert sum(len(steps(FOLDER / f"{name}.steps")) for name in SCENARIOS) > 900
