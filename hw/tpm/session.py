@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession, TpmHt
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
 HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
@@ -79,6 +79,10 @@ class Session:
     def is_policy(self) -> bool:
         """Whether its handle is one of a policy session; trial ones are, too."""
         return self.handle >= POLICY_FIRST
+
+    def restart_policy(self) -> None:
+        """The policy as at the start; nonces and keys stay."""
+        self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
 
     @property
     def can_encrypt(self) -> bool:
