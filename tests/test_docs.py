@@ -42,7 +42,7 @@ from pefstack.hw.machine import AnyTpmSpec, FurtherSpec, MachineSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
-from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.commands.table import CODES
 from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm_step import TpmStep
@@ -688,7 +688,7 @@ def test_commands_of_the_tpm() -> None:
         (name.removeprefix("TPM2_").replace("_", "").upper(), int(code, 16))
         for name, code in column(rows, "command", "code")
     }
-    assert documented == {(TpmCc(c).name.replace("_", ""), c) for c in COMMANDS}
+    assert documented == {(TpmCc(c).name.replace("_", ""), c) for c in CODES}
 
 
 def test_glossary_speaks_of_names_that_exist() -> None:

@@ -18,7 +18,6 @@ from pefstack.hw.tpm.codes import (
     TpmAlgId,
     TpmSt,
 )
-from pefstack.hw.tpm.commands.table import COMMAND_ATTRIBUTES
 from pefstack.hw.tpm.execution import execute
 from pefstack.hw.tpm.key_maker import KeyMaker
 from pefstack.hw.tpm.pcr import ALL_PCRS
@@ -164,7 +163,6 @@ def _settings(banks: tuple[int, ...], slots: int) -> Settings:
     return Settings(
         digest_sizes={int(alg): size for alg, size in sorted(DIGEST_SIZE.items())},
         banks=tuple(int(alg) for alg in sorted(banks)),
-        command_attributes=COMMAND_ATTRIBUTES,
         transient_slots=slots,
     )
 

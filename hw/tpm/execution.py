@@ -15,7 +15,7 @@ from pefstack.hw.tpm.codes import (
     TpmSt,
 )
 from pefstack.hw.tpm.command import Command
-from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.commands.table import CODES, COMMANDS
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
@@ -61,10 +61,9 @@ def _parse_header(raw: bytes) -> tuple[int, Command]:
         raise Refusal(TpmRc.VALUE)
     if size != len(raw) or size > MAX_COMMAND_SIZE:
         raise Refusal(TpmRc.COMMAND_SIZE)
-    command = COMMANDS.get(code)
-    if command is None:
+    if code not in CODES:
         raise Refusal(TpmRc.COMMAND_CODE)
-    return tag, command
+    return tag, COMMANDS[code]
 
 
 def _read_handles(inner: Internals, reader: Reader, command: Command) -> Invocation:

@@ -19,6 +19,7 @@ from pefstack.hw.tpm.codes import (
     PCR_SELECT_SIZE,
     TpmPt,
 )
+from pefstack.hw.tpm.commands.table import CODES
 from pefstack.hw.tpm.pcr import (
     DRTM_MASK,
     EXTEND_MASKS,
@@ -101,7 +102,7 @@ PCR_PROPERTIES: Final[dict[int, int]] = {
 def fixed_properties(inner: Internals) -> dict[int, int]:
     """PT_FIXED, in rising order."""
     settings = inner.settings
-    count = len(settings.command_attributes)
+    count = len(CODES)
     return _FIXED | {
         TpmPt.HR_TRANSIENT_MIN: settings.transient_slots,
         TpmPt.CONTEXT_HASH: max(settings.digest_sizes),

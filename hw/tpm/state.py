@@ -51,12 +51,7 @@ class Settings:
 
     digest_sizes: Mapping[int, int]  # the implemented hashes
     banks: tuple[int, ...]  # those of them that have a PCR bank
-    command_attributes: tuple[int, ...]  # TPMA_CC in rising order of the code
     transient_slots: int
-
-    def has_command(self, code: int) -> bool:
-        """Whether a command is implemented."""
-        return any(each & 0xFFFF == code for each in self.command_attributes)
 
 
 class TpmState:

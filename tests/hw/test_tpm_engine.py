@@ -1,6 +1,8 @@
 """The engine: any bytes in, a response out; a refused command changes nothing."""
 
 import pickle
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
+from pefstack.hw.tpm.commands import table
+from pefstack.hw.tpm.commands.table import FAMILIES
 from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.interface import TpmInterface
 from tpm_kit import (
@@ -269,3 +273,15 @@ def test_platform_alone_allocates() -> None:
     for handle, rc in ((PLATFORM, 0), (0x40000001, 0x184), (0x4000000A, 0x184)):
         raw = command(0x12B, params, handles=(handle,), area=EMPTY_PASSWORD)
         assert rc_of(started()[0].execute(raw)) == rc
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_table_names_what_each_family_declares(family: str) -> None:
+    module = import_module(f"pefstack.hw.tpm.commands.{family}")
+    assert {each.code for each in module.COMMANDS} == set(FAMILIES[family])
+
+
+def test_every_module_of_commands_is_in_the_table() -> None:
+    folder = Path(table.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "table"}
+    assert modules - set(FAMILIES) == {"attesting"}  # what attestations share

@@ -15,7 +15,7 @@ import pytest
 
 from interop import need
 from pefstack import Machine
-from pefstack.hw.tpm.commands.table import COMMANDS as COMMAND_TABLE
+from pefstack.hw.tpm.commands.table import CODES as COMMAND_TABLE
 from pefstack.tools.tpm_backends.mssim import MssimTpm
 from pefstack.tools.tpm_backends.swtpm import SwtpmTpm
 from swtpm_kit import ibm, swtpm, tpm2

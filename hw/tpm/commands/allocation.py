@@ -59,3 +59,4 @@ PCR_ALLOCATE: Final = Command(
     results=(put_uint8, put_uint32, put_uint32, put_uint32),
     writes_nv=True,
 )
+COMMANDS: Final = (PCR_ALLOCATE,)

@@ -17,6 +17,7 @@ from pefstack.hw.tpm.commands.attesting import (
     Attestation,
     choose,
 )
+from pefstack.hw.tpm.commands.table import CODES
 from pefstack.hw.tpm.handles import (
     TPMI_RH_ENDORSEMENT,
     TPMI_RH_PROVISION,
@@ -80,9 +81,9 @@ def set_command_code_audit_status(
     clear_list: list[int],
 ) -> tuple[()]:
     """Another hash, or other commands to audit, but not both at once."""
-    audit, settings = inner.state.command_audit, inner.settings
+    audit = inner.state.command_audit
     if audit_alg in (TpmAlgId.NULL, audit.alg):
-        known = [code for code in set_list if settings.has_command(code)]
+        known = [code for code in set_list if code in CODES]
         audit.change_codes(known, clear_list)
     elif set_list or clear_list:
         raise Refusal(TpmRc.VALUE + _AUDIT_ALG)

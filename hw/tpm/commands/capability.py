@@ -18,6 +18,7 @@ from pefstack.hw.tpm.codes import (
 )
 from pefstack.hw.tpm.command import Command, Parameter
 from pefstack.hw.tpm.commands.platform_presence import NEED_PRESENCE
+from pefstack.hw.tpm.commands.table import command_attributes
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.present_properties import present_properties
 from pefstack.hw.tpm.properties import (
@@ -78,7 +79,7 @@ def _handles(inner: Internals, first: int, count: int) -> Answer:
 
 
 def _commands(inner: Internals, first: int, count: int) -> Answer:
-    attributes = inner.settings.command_attributes
+    attributes = command_attributes()
     rows = [(each & _CODE_MASK, put_uint32(each)) for each in attributes]
     return _page(rows, first, count)
 
@@ -190,3 +191,4 @@ GET_CAPABILITY: Final = Command(
     ),
     results=(put_uint8, put_uint32, put_raw),
 )
+COMMANDS: Final = (GET_CAPABILITY,)

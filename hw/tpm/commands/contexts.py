@@ -136,3 +136,9 @@ EVICT_CONTROL: Final = Command(
     parameters=(Parameter(name="persistentHandle", unmarshal=TPMI_DH_PERSISTENT),),
     writes_nv=True,
 )
+COMMANDS: Final = (
+    CONTEXT_SAVE,
+    CONTEXT_LOAD,
+    FLUSH_CONTEXT,
+    EVICT_CONTROL,
+)

@@ -92,3 +92,7 @@ ACTIVATE_CREDENTIAL: Final = Command(
     decrypts=True,
     encrypts=True,
 )
+COMMANDS: Final = (
+    MAKE_CREDENTIAL,
+    ACTIVATE_CREDENTIAL,
+)

@@ -62,3 +62,7 @@ DICTIONARY_ATTACK_PARAMETERS: Final = Command(
     ),
     writes_nv=True,
 )
+COMMANDS: Final = (
+    DICTIONARY_ATTACK_LOCK_RESET,
+    DICTIONARY_ATTACK_PARAMETERS,
+)

@@ -221,3 +221,8 @@ IMPORT: Final = Command(
     decrypts=True,
     encrypts=True,
 )
+COMMANDS: Final = (
+    DUPLICATE,
+    REWRAP,
+    IMPORT,
+)

@@ -194,3 +194,12 @@ CLEAR_CONTROL: Final = Command(
     parameters=(Parameter(name="disable", unmarshal=TPMI_YES_NO),),
     writes_nv=True,
 )
+COMMANDS: Final = (
+    HIERARCHY_CONTROL,
+    HIERARCHY_CHANGE_AUTH,
+    SET_PRIMARY_POLICY,
+    CHANGE_PPS,
+    CHANGE_EPS,
+    CLEAR,
+    CLEAR_CONTROL,
+)

@@ -184,3 +184,8 @@ CREATE_LOADED: Final = Command(
     decrypts=True,
     encrypts=True,
 )
+COMMANDS: Final = (
+    CREATE,
+    CREATE_PRIMARY,
+    CREATE_LOADED,
+)

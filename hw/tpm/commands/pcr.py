@@ -121,3 +121,9 @@ PCR_RESET: Final = Command(
     handles=(Handle(name="pcrHandle", type=TPMI_DH_PCR),),
     writes_nv=True,
 )
+COMMANDS: Final = (
+    PCR_EXTEND,
+    PCR_EVENT,
+    PCR_READ,
+    PCR_RESET,
+)

@@ -35,3 +35,7 @@ STIR_RANDOM: Final = Command(
     writes_nv=True,
     decrypts=True,
 )
+COMMANDS: Final = (
+    GET_RANDOM,
+    STIR_RANDOM,
+)

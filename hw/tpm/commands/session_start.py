@@ -119,3 +119,7 @@ POLICY_RESTART: Final = Command(
     action=policy_restart,
     handles=(Handle(name="sessionHandle", type=TPMI_SH_POLICY, role=AuthRole.NONE),),
 )
+COMMANDS: Final = (
+    START_AUTH_SESSION,
+    POLICY_RESTART,
+)

@@ -160,3 +160,9 @@ GET_TEST_RESULT: Final = Command(
     action=get_test_result,
     results=(put_tpm2b, put_uint32),
 )
+COMMANDS: Final = (
+    STARTUP,
+    SHUTDOWN,
+    SELF_TEST,
+    GET_TEST_RESULT,
+)
