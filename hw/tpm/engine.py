@@ -71,7 +71,6 @@ class Tpm:
             state.clock_at_power_on = self._inner.clock_value()
             state.powered = state.started = False
             state.hash_sequence = state.hcrtm = None
-            state.objects.lose_power()
             state.touch()  # Clock
 
     @property

@@ -137,10 +137,6 @@ class ObjectStore:
         """Free a slot; nothing happens when it is free."""
         self.transient.pop(handle, None)
 
-    def lose_power(self) -> None:
-        """Every slot is free."""
-        self.transient.clear()
-
     def flush_hierarchy(self, hierarchy: int) -> None:
         """What Clear and a disabled hierarchy do: its loaded objects go."""
         for handle, each in list(self.transient.items()):

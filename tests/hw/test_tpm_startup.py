@@ -2,7 +2,6 @@
 
 import pytest
 
-from pefstack.hw.tpm.engine import Tpm
 from tpm_kit import (
     SHA1,
     SHA256,
@@ -12,7 +11,6 @@ from tpm_kit import (
     STARTUP_CLEAR,
     STARTUP_STATE,
     allocate,
-    capability,
     clock_info,
     command,
     event,
@@ -228,27 +226,3 @@ def test_update_counter_through_starts() -> None:
     power_cycle(tpm)
     tpm.execute(STARTUP_CLEAR)
     assert update_counter(tpm) == 20
-
-
-@pytest.mark.parametrize("shutdown", [b"", SHUTDOWN_CLEAR, SHUTDOWN_STATE])
-@pytest.mark.parametrize("startup", [STARTUP_CLEAR, STARTUP_STATE])
-def test_what_is_loaded_goes_with_the_power(shutdown: bytes, startup: bytes) -> None:
-    """Keys and running hashes are in transient slots, whatever the next Startup is."""
-    tpm, _, _ = started()
-    hash_start = command(0x186, bytes.fromhex("0000 000b"))
-    for number in range(2):
-        answer = tpm.execute(hash_start)
-        assert answer[10:].hex() == f"8000000{number}"
-    assert transient_handles(tpm) == 2
-    if shutdown:
-        tpm.execute(shutdown)
-    power_cycle(tpm)
-    if rc_of(tpm.execute(startup)):
-        tpm.execute(STARTUP_CLEAR)
-    assert transient_handles(tpm) == 0
-
-
-def transient_handles(tpm: Tpm) -> int:
-    """How many GetCapability lists."""
-    answer = tpm.execute(capability(1, 0x80000000, 8))
-    return int.from_bytes(answer[15:19], "big")
