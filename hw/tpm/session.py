@@ -99,7 +99,8 @@ class Session:
 class SessionUse:
     """A session as one command carries it; ``session`` is None for a password.
 
-    ``auth`` is the HMAC, or the password.
+    ``auth`` is the HMAC, or the password; ``takes_auth_value`` says whether that of the
+    entity is in the keys of both HMACs, the command's and the response's.
     """
 
     handle: int
@@ -107,6 +108,7 @@ class SessionUse:
     nonce_caller: bytes
     attributes: int
     auth: bytes = field(repr=False)
+    takes_auth_value: bool = False
 
     def has(self, attribute: TpmaSession) -> bool:
         """Whether an attribute is set for this command."""

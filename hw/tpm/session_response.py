@@ -116,7 +116,7 @@ def _hmac(
     results: bytes,
 ) -> bytes:
     """Empty for a policy without any key, and where the password was sent in clear."""
-    key = hmac_key(session, entity)
+    key = hmac_key(use, session, entity)
     policy = session.policy
     if policy is not None and (policy.needs_password or not (key or use.auth)):
         return b""
