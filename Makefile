@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
-.PHONY: boot test check sabotage bench kernel real lock
+.PHONY: boot test check sabotage tpm2-manual bench kernel real lock
 boot: $(BIN)/.ready
 	$(BIN)/python tools/boot.py
 
@@ -20,6 +20,9 @@ check: $(BIN)/.dev
 
 sabotage: $(BIN)/.dev
 	$(BIN)/python tests/sabotage.py $(ONLY)
+
+tpm2-manual: $(BIN)/.dev
+	$(BIN)/python tests/suites/tpm2_manual.py $(ONLY)
 
 kernel:
 	machines/real/fetch-kernel.sh

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from ctypes.util import find_library
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,12 @@ def need(program: str, package: str) -> str:
     if found is None:
         _missing(f"needs {program} of the Debian package {package}")
     return found
+
+
+def need_library(name: str, package: str) -> None:
+    """A shared library that a program loads by itself; without it as `need`."""
+    if find_library(name) is None:
+        _missing(f"needs the library {name} of the Debian package {package}")
 
 
 def need_file(path: Path, source: str) -> Path:

@@ -8,14 +8,20 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc, TpmNt, TpmRh
+from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc
 from pefstack.hw.tpm.command import AuthRole
 from pefstack.hw.tpm.crypto.protection import session_hmac
-from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
+from pefstack.hw.tpm.guesses import (
+    check_locked_out,
+    guess_at,
+    note_good,
+    note_wrong,
+)
+from pefstack.hw.tpm.hierarchies import trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
-from pefstack.hw.tpm.pin import check_pin, count_pin
+from pefstack.hw.tpm.pin import check_pin
 from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session, SessionUse
@@ -35,7 +41,7 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
     for index in range(len(uses)):
         entity = call.authorized(index)
         if entity is None:
-            _check_further(call, uses, index)
+            _check_further(inner, call, uses, index)
         else:
             _check_entity(inner, call, uses, index, entity)
 
@@ -43,6 +49,8 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
 def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
     """Encryption only where a parameter can be encrypted; nothing for no use."""
     for index, use in enumerate(uses):
+        if use.session is not None:
+            check_locked_out(inner, use.session.guesses_at)
         if call.authorized(index) is None:
             _check_useful(use, index)
         if use.session is None:  # a password neither encrypts nor audits
@@ -76,10 +84,13 @@ def _check_useful(use: SessionUse, index: int) -> None:
         raise Refusal(TpmRc.ATTRIBUTES + where(index))
 
 
-def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
+def _check_further(
+    inner: Internals, call: Invocation, uses: list[SessionUse], index: int
+) -> None:
     """A session that authorizes nothing has an HMAC all the same."""
     if not _hmac_is_good(call, uses, index, None):
-        raise Refusal(TpmRc.AUTH_FAIL + where(index))
+        rc = note_wrong(inner, None, uses[index].session)
+        raise Refusal(rc + where(index))
 
 
 def _check_entity(
@@ -93,16 +104,16 @@ def _check_entity(
     session = uses[index].session
     takes_auth = _takes_auth_value(session)
     if takes_auth:
-        _check_lockout(inner, entity)
+        check_locked_out(inner, guess_at(entity))
     _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
     if session is not None and session.is_policy:
         _check_policy(inner, call, session, index, entity)
     good = _auth_is_good(call, uses, index, entity)
-    if takes_auth:
-        _note(inner, entity, good=good)
     if not good:
-        rc = TpmRc.AUTH_FAIL if _counts(entity) else TpmRc.BAD_AUTH
+        rc = note_wrong(inner, entity if takes_auth else None, session)
         raise Refusal(rc + where(index))
+    if takes_auth:
+        note_good(inner, entity)
 
 
 def _takes_auth_value(session: Session | None) -> bool:
@@ -167,43 +178,6 @@ def _policy_available(entity: Any, code: int) -> bool:
     if isinstance(entity, TpmObject) and entity.sensitive is None:
         return False
     return bool(entity.auth_policy)
-
-
-def _counts(entity: Any) -> bool:
-    """Whether a wrong authValue counts as a guess."""
-    if isinstance(entity, Hierarchy):
-        return entity.handle == TpmRh.LOCKOUT
-    return bool(entity.is_da_protected)
-
-
-def _check_lockout(inner: Internals, entity: Any) -> None:
-    if not _counts(entity):
-        return
-    attack = inner.state.dictionary_attack
-    attack.heal(inner.clock_value())
-    if isinstance(entity, Hierarchy):
-        attack.check_lockout()
-    else:
-        attack.check()
-
-
-def _note(inner: Internals, entity: Any, *, good: bool) -> None:
-    """Count the guess; a PIN index counts by itself."""
-    if isinstance(entity, NvIndex) and entity.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
-        count_pin(inner, entity, good=good)
-        return
-    if not _counts(entity):
-        return
-    attack, now = inner.state.dictionary_attack, inner.clock_value()
-    if isinstance(entity, Hierarchy):
-        if not good:
-            attack.fail_lockout(now)
-            inner.state.note_change()
-        return
-    attack.used = True
-    if not good:
-        attack.fail(now)
-        inner.state.note_change()
 
 
 def _auth_is_good(

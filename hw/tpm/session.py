@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final
 
-from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession, TpmHt
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
 HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
 POLICY_FIRST: Final = TpmHt.POLICY_SESSION << 24
 ALL_LOCALITIES: Final = 0
+
+
+class Guess(Enum):
+    """What a wrong authorization guesses at, for the protection against that."""
+
+    NONE = "nothing that is protected"
+    PROTECTED = "a protected authValue"
+    LOCKOUT = "lockoutAuth"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +54,8 @@ class Session:
     """A session in one of the loaded slots.
 
     ``bound`` is the Name and a digest of the authValue of the entity it is bound to, or
-    empty. ``policy`` is None for an HMAC session.
+    empty; ``guesses_at`` says whose authValue a wrong HMAC guesses at, besides that of
+    the entity it authorizes. ``policy`` is None for an HMAC session.
     """
 
     handle: int
@@ -54,6 +64,7 @@ class Session:
     session_key: bytes = field(repr=False)
     nonce_tpm: bytes
     bound: bytes = field(default=b"", repr=False)
+    guesses_at: Guess = Guess.NONE
     policy: PolicyState | None = None
     is_trial: bool = False
     audit_digest: bytes = b""
@@ -68,6 +79,10 @@ class Session:
     def is_policy(self) -> bool:
         """Whether its handle is one of a policy session; trial ones are, too."""
         return self.handle >= POLICY_FIRST
+
+    def restart_policy(self) -> None:
+        """The policy as at the start; nonces and keys stay."""
+        self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
 
     @property
     def can_encrypt(self) -> bool:

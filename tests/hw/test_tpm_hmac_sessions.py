@@ -159,7 +159,7 @@ def test_command_parameter_is_decrypted() -> None:
     hidden = session.crypt(data, session.nonce_caller, session.nonce_tpm, decrypt=False)
     other = tpm._inner.entropy.fork()
     other.stir(data)
-    nonce = other.random_bytes(32)
+    nonce = other.random_bytes(16)
     send(tpm, 0x146, two_b(hidden), {}, session)
     assert session.nonce_tpm == nonce  # drawn after the stir: the clear data went in
 

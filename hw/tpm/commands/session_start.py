@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import TPM2B_ENCRYPTED_SECRET, TPM2B_NONCE
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmRh, TpmSe
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmNt, TpmRh, TpmSe
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.kdf import kdfa
+from pefstack.hw.tpm.guesses import guess_at
 from pefstack.hw.tpm.handles import (
     TPMI_DH_ENTITY_OR_NULL,
     TPMI_DH_OBJECT_OR_NULL,
@@ -15,6 +16,7 @@ from pefstack.hw.tpm.handles import (
 )
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.interface_types import TPM_SE, TPMI_ALG_HASH
+from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.secret_sharing import check_opens_secrets, open_secret
@@ -26,6 +28,7 @@ from pefstack.hw.tpm.symmetric_def import TPMT_SYM_DEF, Symmetric
 
 MIN_NONCE_SIZE: Final = 16
 _TPM_KEY: Final = RC_1  # handle 1
+_BIND: Final = 2 * RC_1
 _NONCE: Final = RC_P + RC_1
 _SALT: Final = RC_P + 2 * RC_1
 _SYMMETRIC: Final = RC_P + 4 * RC_1
@@ -41,15 +44,16 @@ def start_auth_session(
     symmetric: Symmetric,
     auth_hash: int,
 ) -> tuple[int, bytes]:
-    """The session's handle, and its first nonceTPM as long as the hash."""
+    """The session's handle, and its first nonceTPM, as long as nonceCaller."""
     if not MIN_NONCE_SIZE <= len(nonce_caller) <= DIGEST_SIZE[auth_hash]:
         raise Refusal(TpmRc.SIZE + _NONCE)
     if symmetric.alg == TpmAlgId.AES and symmetric.mode != TpmAlgId.CFB:
         raise Refusal(TpmRc.MODE + _SYMMETRIC)
     salt = _salt(tpm_key, encrypted_salt)
+    _check_bind(bind)
     is_policy = session_type != TpmSe.HMAC
     handle = inner.state.sessions.free_handle(is_policy=is_policy)
-    nonce_tpm = inner.entropy.random_bytes(DIGEST_SIZE[auth_hash])
+    nonce_tpm = inner.entropy.random_bytes(len(nonce_caller))
     bound = None if isinstance(bind, Hierarchy) and bind.handle == TpmRh.NULL else bind
     secret = (b"" if bound is None else bound.auth_value) + salt
     bits = DIGEST_SIZE[auth_hash] * 8
@@ -67,10 +71,19 @@ def start_auth_session(
     )
     if is_policy:
         session.policy = PolicyState(digest=bytes(DIGEST_SIZE[auth_hash]))
-    elif bound is not None:
+    if bound is not None:
+        session.guesses_at = guess_at(bound)
+    if bound is not None and not is_policy:
         session.bound = bind_value(bound, auth_hash)
     inner.state.sessions.add(session)
     return handle, nonce_tpm
+
+
+def _check_bind(bind: Any) -> None:
+    """A PIN index would not count there; a public key has no authValue."""
+    is_pin = isinstance(bind, NvIndex) and bind.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS)
+    if is_pin or (isinstance(bind, TpmObject) and bind.sensitive is None):
+        raise Refusal(TpmRc.HANDLE + _BIND)
 
 
 def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
@@ -79,6 +92,8 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
+    if tpm_key.sensitive is None:
+        raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     try:
         check_opens_secrets(tpm_key)
     except Refusal as refusal:
@@ -91,7 +106,7 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
 
 def policy_restart(inner: Internals, session: Session) -> tuple[()]:
     """The policy as at the start; nonces and keys stay."""
-    session.policy = PolicyState(digest=bytes(DIGEST_SIZE[session.auth_hash]))
+    session.restart_policy()
     return ()
 
 
