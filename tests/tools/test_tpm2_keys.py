@@ -247,6 +247,25 @@ def test_import_of_keys_made_by_openssl(tools: Tools) -> None:
     tools("import -U parent.pub -C p.ctx -G rsa -i rsa.pem -u k.pub -r k.priv")
 
 
+@pytest.mark.parametrize("parent", ["rsa2048:aes256cfb", "ecc384:aes256cfb"])
+def test_parents_and_names_of_other_algorithms(tools: Tools, parent: str) -> None:
+    tools.write("key", bytes(range(16)))
+    tools.write("plain", b"plain")
+    for alg in ("sha256", "sha384", "sha512"):
+        tools(f"createprimary -C e -G {parent} -g {alg} -c p.ctx")
+        tools(f"import -C p.ctx -G aes -g {alg} -i key -u k.pub -r k.priv")
+        tools("load -C p.ctx -u k.pub -r k.priv -n name -c k.ctx")
+        size = hashlib.new(alg).digest_size
+        assert len(tools.read("name")) == 2 + size
+        tools("encryptdecrypt -c k.ctx -o sealed plain")
+        iv = "-iv " + "00" * 16
+        tools.openssl(
+            f"enc -d -aes-128-cfb -K {bytes(range(16)).hex()} {iv} "
+            "-in sealed -out opened"
+        )
+        assert tools.read("opened") == b"plain"
+
+
 def test_external_keys(tools: Tools) -> None:
     tools.openssl("genrsa -out rsa.pem 2048")
     tools.openssl("ecparam -name secp384r1 -genkey -noout -out ecc.pem")

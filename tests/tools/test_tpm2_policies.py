@@ -371,3 +371,12 @@ def test_policies_of_createpolicy_and_getpolicydigest(tools: Tools) -> None:
     with policy_session(tools, "policypcr -l sha256:0,1") as name:
         tools(f"getpolicydigest -S {name} -o shown")
     assert tools.read("shown") == tools.read("made")
+
+
+def test_bound_and_salted_policy_session(tools: Tools) -> None:
+    seal(tools, "policypcr -l sha256:0")
+    with tools.session("--policy-session -c p.ctx") as name:
+        tools(f"policypcr -S {name} -l sha256:0")
+        assert tools(f"unseal -c s.ctx -p session:{name}") == SECRET
+        tools(f"policyrestart -S {name}")
+        assert tools.refused(f"unseal -c s.ctx -p session:{name}") == POLICY_FAIL
