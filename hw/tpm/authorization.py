@@ -26,7 +26,7 @@ from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
-from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key
+from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, takes_auth_value
 from pefstack.hw.tpm.state import Internals
 
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
@@ -199,7 +199,8 @@ def _hmac_is_good(
     session = use.session
     if session is None:
         return False
-    key = hmac_key(session, entity)
+    use.takes_auth_value = takes_auth_value(session, entity)
+    key = hmac_key(use, session, entity)
     if session.is_policy and not key:
         return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
     return compare_digest(use.auth, _hmac(call, uses, index, key))

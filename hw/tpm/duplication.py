@@ -18,15 +18,14 @@ from pefstack.hw.tpm.crypto.protection import (
     outer_wrap,
 )
 from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.plain_sensitive import from_plain_bytes, plain_bytes
 from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
-from pefstack.hw.tpm.structures import put_sized, whole
+from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.symmetric_def import Symmetric
 from pefstack.hw.tpm.wrapped import opened
 
 LABEL: Final = "DUPLICATE"
-_SIZE: Final = 2  # bytes of the length before the sensitive area
 
 
 def check_inner_key(symmetric: Symmetric, key: bytes) -> None:
@@ -40,16 +39,14 @@ def wrapped_inside(
     public: Public, name: bytes, sensitive: Sensitive, key: bytes
 ) -> bytes:
     """The sensitive area under the inner key; in clear without one."""
-    data = put_sized(sensitive)
+    data = plain_bytes(sensitive, name)
     return inner_wrap(public.name_alg, key, name, data) if key else data
 
 
 def unwrapped_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> Sensitive:
     """The sensitive area; TPM_RC_INTEGRITY with another key or for another Name."""
     data = _opened_inside(public, name, blob, key) if key else blob
-    if len(data) >= _SIZE and len(data) - _SIZE != int.from_bytes(data[:_SIZE], "big"):
-        raise Refusal(TpmRc.SIZE)
-    return whole(TPMT_SENSITIVE, data[_SIZE:])
+    return from_plain_bytes(data)
 
 
 def _opened_inside(public: Public, name: bytes, blob: bytes, key: bytes) -> bytes:

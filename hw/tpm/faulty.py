@@ -7,17 +7,15 @@ from typing import Final
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
 from pefstack.hw.tpm.engine import Tpm
-from pefstack.hw.tpm.interface import WiredTpm
+from pefstack.hw.tpm.passing import PassingTpm
 
 
-class FaultyTpm(WiredTpm):
+class FaultyTpm(PassingTpm[Tpm]):
     """A whole TPM that loses its power for good when the ``dies_at``-th command since
     power-on comes, from 1: that one and all later ones get TPM_RC_FAILURE."""
 
-    __slots__ = ("_count", "_dies_at", "_tpm")
-
     def __init__(self, tpm: Tpm, dies_at: int) -> None:
-        self._tpm: Final = tpm
+        super().__init__(tpm)
         self._dies_at: Final = dies_at
         self._count = 0
 
@@ -25,18 +23,6 @@ class FaultyTpm(WiredTpm):
         """On; it lives again until its command comes."""
         self._tpm.power_on()
         self._count = 0
-
-    def power_off(self) -> None:
-        """Off."""
-        self._tpm.power_off()
-
-    def read_id(self) -> bytes:
-        """The TPM's; reading its registers is no command."""
-        return self._tpm.read_id()
-
-    def request_locality(self, locality: int) -> bool:
-        """The TPM's answer."""
-        return self._tpm.request_locality(locality)
 
     @property
     def powered(self) -> bool:
@@ -49,26 +35,6 @@ class FaultyTpm(WiredTpm):
         if self._count == self._dies_at:
             self._tpm.power_off()
         return self._tpm.execute(command, locality)
-
-    def hash_start(self) -> None:
-        """Begin a hash sequence."""
-        self._tpm.hash_start()
-
-    def hash_data(self, data: bytes) -> None:
-        """More data of it."""
-        self._tpm.hash_data(data)
-
-    def hash_end(self) -> None:
-        """End it."""
-        self._tpm.hash_end()
-
-    def established(self) -> bool:
-        """The establishment bit."""
-        return self._tpm.established()
-
-    def reset_established(self, locality: int) -> bool:
-        """Clear the establishment bit."""
-        return self._tpm.reset_established(locality)
 
     def save_state(self) -> bytes:
         """Everything that lasts without power."""

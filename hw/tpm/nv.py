@@ -10,6 +10,7 @@ from pefstack.hw.tpm.names import nv_name
 from pefstack.hw.tpm.nv_public import NvPublic
 
 NV_SPACE: Final = 0x10000  # bytes of all indexes together
+ORDERLY_COUNT: Final = 0xFF  # counts between two that are saved (TPM_PT_ORDERLY_COUNT)
 NV_OVERHEAD: Final = 0x100  # taken by one index beside its data
 WRITE_COMMANDS: Final = frozenset(
     (
@@ -124,17 +125,25 @@ class NvStore:
             if not index.has(TpmaNv.PLATFORMCREATE):
                 del self.by_handle[handle]
 
-    def startup(self, *, is_orderly: bool) -> None:
+    def startup(self, *, is_reset: bool, is_orderly: bool) -> None:
         """Startup(CLEAR): locks of one boot go, CLEAR_STCLEAR ones are unwritten.
 
-        What an orderly index held is lost when no Shutdown came before.
+        So are orderly ones by a TPM Reset. An orderly counter without a Shutdown
+        before goes on beyond all that it may have shown.
         """
         for index in list(self.by_handle.values()):
-            changed = _started(index)
-            if changed.has(TpmaNv.ORDERLY) and not is_orderly:
-                changed = _lost(changed)
+            changed = _started(index, is_reset=is_reset)
+            if changed.type == TpmNt.COUNTER and not is_orderly:
+                changed = self._skipped(changed)
             if changed is not index:
                 self.put(changed)
+
+    def _skipped(self, counter: NvIndex) -> NvIndex:
+        if not (counter.has(TpmaNv.ORDERLY) and counter.has(TpmaNv.WRITTEN)):
+            return counter
+        count = int.from_bytes(counter.data, "big") | ORDERLY_COUNT
+        self.highest_count = max(self.highest_count, count)
+        return counter.with_data(count.to_bytes(len(counter.data), "big"))
 
     def fork(self) -> NvStore:
         """An independent copy; indexes never change, so they are shared."""
@@ -144,20 +153,15 @@ class NvStore:
         return copy
 
 
-def _started(index: NvIndex) -> NvIndex:
+def _started(index: NvIndex, *, is_reset: bool) -> NvIndex:
     clear = 0
     if index.has(TpmaNv.READ_STCLEAR):
         clear |= TpmaNv.READLOCKED
-    if index.has(TpmaNv.CLEAR_STCLEAR):
+    if index.type != TpmNt.COUNTER and (
+        index.has(TpmaNv.CLEAR_STCLEAR) or (is_reset and index.has(TpmaNv.ORDERLY))
+    ):
         clear |= TpmaNv.WRITTEN
-    define_locked = index.has(TpmaNv.WRITEDEFINE) and index.has(TpmaNv.WRITTEN)
-    if not define_locked:
+    stays_written = index.has(TpmaNv.WRITTEN) and not clear & TpmaNv.WRITTEN
+    if not (stays_written and index.has(TpmaNv.WRITEDEFINE)):
         clear |= TpmaNv.WRITELOCKED
     return index.with_attributes(clear=clear)
-
-
-def _lost(index: NvIndex) -> NvIndex:
-    """An orderly index after a crash: unwritten, but a counter keeps its count."""
-    if index.type == TpmNt.COUNTER:
-        return index
-    return index.with_attributes(clear=TpmaNv.WRITTEN)

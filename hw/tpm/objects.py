@@ -122,10 +122,14 @@ class ObjectStore:
         if len(self.transient) >= self.slot_count:
             raise Refusal(TpmRc.OBJECT_MEMORY)
 
-    def load(self, loadable: Loadable) -> int:
-        """Put something into the first free slot; its handle."""
+    def load(self, loadable: Loadable, borrowed: int = 0) -> int:
+        """Put something into the first free slot; its handle.
+
+        ``borrowed`` of the free slots are passed over as long as there is another.
+        """
         self.check_room()
-        handle = next(h for h in self._slots() if h not in self.transient)
+        free = [each for each in self._slots() if each not in self.transient]
+        handle = free[min(borrowed, len(free) - 1)]
         self.transient[handle] = loadable
         return handle
 

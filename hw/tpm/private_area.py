@@ -14,9 +14,9 @@ from pefstack.hw.tpm.crypto.protection import (
 )
 from pefstack.hw.tpm.crypto.symmetric import BLOCK_SIZE
 from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.plain_sensitive import from_plain_bytes, plain_bytes
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import TPMT_SENSITIVE, Sensitive
-from pefstack.hw.tpm.structures import whole
+from pefstack.hw.tpm.sensitive import Sensitive
 from pefstack.hw.tpm.wrapped import opened
 
 
@@ -27,14 +27,15 @@ def to_private(
     iv = entropy.random_bytes(BLOCK_SIZE)
     seed = _seed(parent)
     alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
-    return wrap_private(alg, bits, seed, name, sensitive.to_bytes(), iv)
+    data = plain_bytes(sensitive, name)
+    return wrap_private(alg, bits, seed, name, data, iv)
 
 
 def from_private(parent: TpmObject, name: bytes, private: bytes) -> Sensitive:
     """The sensitive area: TPM_RC_INTEGRITY before anything is decrypted."""
     alg, bits = parent.public.name_alg, parent.public.symmetric.key_bits
     unwrap = partial(unwrap_private, alg, bits, _seed(parent), name)
-    return whole(TPMT_SENSITIVE, opened(unwrap, private))
+    return from_plain_bytes(opened(unwrap, private))
 
 
 def _seed(parent: TpmObject) -> bytes:

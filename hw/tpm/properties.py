@@ -20,6 +20,7 @@ from pefstack.hw.tpm.codes import (
     TpmPt,
 )
 from pefstack.hw.tpm.commands.table import CODES
+from pefstack.hw.tpm.nv import ORDERLY_COUNT
 from pefstack.hw.tpm.pcr import (
     DRTM_MASK,
     EXTEND_MASKS,
@@ -67,7 +68,7 @@ _FIXED: Final[dict[int, int]] = {
     0x11A: 0,  # CONTEXT_HASH: set for each TPM
     0x11B: 0x0006,  # CONTEXT_SYM: AES
     0x11C: 256,  # CONTEXT_SYM_SIZE
-    0x11D: 0xFF,  # ORDERLY_COUNT
+    0x11D: ORDERLY_COUNT,
     0x11E: MAX_COMMAND_SIZE,
     0x11F: MAX_RESPONSE_SIZE,
     0x120: MAX_DIGEST_SIZE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession, TpmHt
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
 HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
@@ -80,6 +80,10 @@ class Session:
         """Whether its handle is one of a policy session; trial ones are, too."""
         return self.handle >= POLICY_FIRST
 
+    def restart_policy(self) -> None:
+        """The policy as at the start; nonces and keys stay."""
+        self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
+
     @property
     def can_encrypt(self) -> bool:
         """Whether it was started with a symmetric algorithm."""
@@ -95,7 +99,8 @@ class Session:
 class SessionUse:
     """A session as one command carries it; ``session`` is None for a password.
 
-    ``auth`` is the HMAC, or the password.
+    ``auth`` is the HMAC, or the password; ``takes_auth_value`` says whether that of the
+    entity is in the keys of both HMACs, the command's and the response's.
     """
 
     handle: int
@@ -103,6 +108,7 @@ class SessionUse:
     nonce_caller: bytes
     attributes: int
     auth: bytes = field(repr=False)
+    takes_auth_value: bool = False
 
     def has(self, attribute: TpmaSession) -> bool:
         """Whether an attribute is set for this command."""

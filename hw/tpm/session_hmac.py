@@ -17,19 +17,27 @@ def bind_value(entity: Any, auth_hash: int) -> bytes:
     return name + digest(auth_hash, entity.auth_value)
 
 
-def hmac_key(session: Session, entity: Any | None) -> bytes:
-    """sessionKey || authValue, as far as the authValue belongs in it.
+def takes_auth_value(session: Session, entity: Any | None) -> bool:
+    """Whether the authValue of what is authorized belongs in the key.
 
     Not for the entity that the session is bound to; for a policy only after
     PolicyAuthValue; not where nothing is authorized.
     """
     if entity is None:
-        return session.session_key
+        return False
     if session.policy is not None:
-        takes_part = session.policy.needs_auth_value
-    else:
-        takes_part = session.bound != bind_value(entity, session.auth_hash)
-    auth_value: bytes = entity.auth_value if takes_part else b""
+        return session.policy.needs_auth_value
+    return session.bound != bind_value(entity, session.auth_hash)
+
+
+def hmac_key(use: SessionUse, session: Session, entity: Any | None) -> bytes:
+    """sessionKey, and behind it the authValue if the command was to have it there.
+
+    That was decided when the command came: it may have changed the entity's Name.
+    """
+    if entity is None or not use.takes_auth_value:
+        return session.session_key
+    auth_value: bytes = entity.auth_value
     return session.session_key + auth_value
 
 

@@ -37,9 +37,19 @@ def answer_sessions(
         for use, entity in zip(uses, entities, strict=True)
     )
     for use in uses:
-        if use.session and not use.has(TpmaSession.CONTINUE_SESSION):
-            inner.state.sessions.flush(use.handle)
+        _end(inner, use)
     return results, area
+
+
+def _end(inner: Internals, use: SessionUse) -> None:
+    """A session ends unless it is continued; a policy then begins again."""
+    if use.session is None:
+        return
+    if not use.has(TpmaSession.CONTINUE_SESSION):
+        inner.state.sessions.flush(use.handle)
+    elif use.session.policy is not None:
+        use.session.restart_policy()
+        use.session.started_at = inner.time()
 
 
 def _present(inner: Internals, call: Invocation, index: int) -> Any | None:
@@ -106,7 +116,7 @@ def _hmac(
     results: bytes,
 ) -> bytes:
     """Empty for a policy without any key, and where the password was sent in clear."""
-    key = hmac_key(session, entity)
+    key = hmac_key(use, session, entity)
     policy = session.policy
     if policy is not None and (policy.needs_password or not (key or use.auth)):
         return b""

@@ -24,7 +24,7 @@ class SessionStore:
     def __init__(self) -> None:
         self.loaded: dict[int, Session] = {}
         self.saved: dict[int, tuple[int, Session]] = {}
-        self.context_counter = 0
+        self.context_counter = MAX_LOADED_SESSIONS  # as the reference counts
         self.exclusive: int | None = None
 
     def get(self, handle: int) -> Session | None:
@@ -87,7 +87,7 @@ class SessionStore:
         self.loaded.clear()
         self.saved.clear()
         self.exclusive = None
-        self.context_counter = 0
+        self.context_counter = MAX_LOADED_SESSIONS  # as the reference counts
 
     def keep_saved(self) -> None:
         """Restart and Resume: only what was saved lives on."""

@@ -31,6 +31,7 @@ from pefstack.hw.tpm.crypto.ecc import (
     verify_ecdsa,
     verify_ecschnorr,
 )
+from pefstack.hw.tpm.crypto.points import package_curve
 from pefstack.images.p521 import ORDER
 from tpm_kit import SHA1, SHA256, SHA384, SHA512, SIZE, vector
 
@@ -40,6 +41,8 @@ PACKAGE: dict[int, ec.EllipticCurve] = {
     NIST_P384: ec.SECP384R1(),
     NIST_P521: ec.SECP521R1(),
 }
+NIST = list(PACKAGE)
+BN_P256 = 0x10
 ECDSA, ECSCHNORR = 0x18, 0x1C
 NAME = {SHA1: "sha1", SHA256: "sha256", SHA384: "sha384", SHA512: "sha512"}
 
@@ -56,7 +59,7 @@ def row_of(curve: int) -> dict[str, Any]:
     return next(row for row in ROWS if row["curve"] == curve)
 
 
-@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("curve", NIST)
 def test_parameters_of_the_reference(curve: int) -> None:
     """ECC_Parameters: id, size, kdf, sign, then seven sized numbers."""
     raw = bytes.fromhex(row_of(curve)["parameters"])
@@ -140,7 +143,7 @@ def test_shared_point_of_the_reference(row: dict[str, Any]) -> None:
     assert other["point"].endswith(expected.hex())
 
 
-@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("curve", NIST)
 def test_the_stream_decides_the_key(curve: int) -> None:
     key, row = generate(Entropy("swtpm", "ecc"), curve), row_of(curve)
     assert key == from_private(curve, int(row["d"], 16))
@@ -149,7 +152,7 @@ def test_the_stream_decides_the_key(curve: int) -> None:
     assert f"{key.d}" not in repr(key)
 
 
-@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("curve", NIST)
 def test_where_no_point_is(curve: int) -> None:
     """Half the x-coordinates have points; both of them are found."""
     known, found = CURVES[curve], []
@@ -184,7 +187,7 @@ def test_private_numbers_at_the_ends(curve: int) -> None:
             from_private(curve, wrong)
 
 
-@pytest.mark.parametrize("curve", [0, 1, 2, 6, 0x10])
+@pytest.mark.parametrize("curve", [0, 1, 2, 6, 0x11])
 def test_curves_that_are_not_here(curve: int) -> None:
     with pytest.raises(ValueError, match=f"no curve 0x{curve:04x}"):
         generate(stream(), curve)
@@ -215,7 +218,7 @@ def test_ecdsa_of_rfc_6979() -> None:
     assert s == 0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8
 
 
-@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("curve", NIST)
 @pytest.mark.parametrize("alg", NAME)
 def test_our_ecdsa_by_the_package(curve: int, alg: int) -> None:
     key, digest = generate(stream(), curve), hashlib.new(NAME[alg], b"x").digest()
@@ -233,6 +236,36 @@ def test_our_ecdsa_by_the_package(curve: int, alg: int) -> None:
     public = ec.EllipticCurvePublicNumbers(key.x, key.y, PACKAGE[curve]).public_key()
     public.verify(utils.encode_dss_signature(r, s), digest, scheme)
     assert verify_ecdsa(curve, key.x, key.y, digest, r, s)
+
+
+@pytest.mark.parametrize("alg", NAME)
+def test_ecdsa_where_the_package_has_no_curve(alg: int) -> None:
+    key, digest = generate(stream(), BN_P256), hashlib.new(NAME[alg], b"x").digest()
+    other, order = bytes(len(digest)), CURVES[BN_P256].n
+    r, s = sign_ecdsa(key, digest, stream())
+    assert verify_ecdsa(BN_P256, *key.point, digest, r, s)
+    assert verify_ecdsa(BN_P256, *key.point, digest, r, order - s)
+    assert not verify_ecdsa(BN_P256, *key.point, other, r, s)
+    assert not verify_ecdsa(BN_P256, 1, 2, digest, r, s)
+    assert not verify_ecdsa(BN_P256, key.x, key.y + 1, digest, r, s)
+    for wrong in (
+        (r, s + 1),
+        (r + 1, s),
+        (0, s),
+        (r, 0),
+        (r + order, s),
+        (r, s + order),
+    ):
+        assert not verify_ecdsa(BN_P256, *key.point, digest, *wrong)
+    with pytest.raises(ValueError, match="the package has no curve bnp256"):
+        package_curve(BN_P256)
+
+
+def test_ecdsa_of_a_digest_of_zeros_where_the_package_has_no_curve() -> None:
+    key = generate(stream(), BN_P256)
+    r, s = sign_ecdsa(key, bytes(32), stream())
+    assert verify_ecdsa(BN_P256, *key.point, bytes(32), r, s)
+    assert not verify_ecdsa(BN_P256, *key.point, bytes(31) + b"\1", r, s)
 
 
 def verified(row: dict[str, Any], entry: dict[str, Any], digest: bytes) -> bool:

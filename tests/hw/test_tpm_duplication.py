@@ -204,7 +204,7 @@ def test_a_duplicate_without_any_wrap() -> None:
     handle = movable(tpm, create_primary(tpm).handle)
     key, blob, seed, _ = duplicate(tpm, handle, NULL).sized(3)
     assert (key, seed) == (b"", b"")
-    assert blob[2:].startswith(bytes.fromhex("0008 0002") + b"pw")
+    assert blob[2:].startswith(bytes.fromhex("0008 0020") + b"pw".ljust(32, b"\0"))
     assert blob.endswith(two_b(b"moved"))
 
 

@@ -101,6 +101,26 @@ def test_bound_session_leaves_the_auth_value_out_for_its_entity() -> None:
     assert rc_of(read(tpm, name, session)) == 0
 
 
+def test_a_bound_session_answers_as_it_was_asked() -> None:
+    """The first write changes the index's Name; the response's key does not change."""
+    tpm, _ = with_index()
+    unwritten = bytes.fromhex("01500002 000b 02060006 0000 0010")
+    params = two_b(AUTH) + two_b(unwritten)
+    define = command(0x12A, params, handles=(OWNER,), area=EMPTY_PASSWORD)
+    assert rc_of(tpm.execute(define)) == 0
+    session = start(tpm, bind=0x01500002, bind_auth=AUTH)
+    name = b"\0\x0b" + hash_of(SHA256, unwritten)
+    nonce, caller = session.nonce_tpm, session.nonce_caller
+    params = two_b(bytes(16)) + b"\0\0"
+    area = session.auth(hash_of(SHA256, bytes.fromhex("00000137"), name, name, params))
+    handles = 0x01500002, 0x01500002
+    answer = tpm.execute(command(0x137, params, handles=handles, area=area))
+    assert rc_of(answer) == 0
+    newer = answer[16 : 16 + len(nonce)]
+    rp_hash = hash_of(SHA256, bytes(4), bytes.fromhex("00000137"))
+    assert answer[-32:] == session.mac(rp_hash, newer, caller, b"")
+
+
 def test_session_ends_without_continue() -> None:
     tpm, name = with_index()
     session = start(tpm)

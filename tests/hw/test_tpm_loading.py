@@ -33,6 +33,7 @@ from tpm_objects import (
     create,
     create_primary,
     ecc,
+    flush,
     keyed_hash,
     load,
     load_external,
@@ -298,3 +299,15 @@ def test_storage_attributes_are_those_of_a_parent() -> None:
     public = create_primary(tpm, rsa(STORAGE)).sized(1)[0]
     alone = load_external(tpm, public, hierarchy=OWNER).handle
     assert refused(tpm, lambda: load(tpm, alone, b"x", keyed_hash())) == 0x12F
+
+
+def test_a_child_of_a_persistent_key_is_in_the_next_slot() -> None:
+    """As in the reference, where a persistent key is in a slot while it is used."""
+    tpm, _, _ = started()
+    parent = create_primary(tpm).handle
+    evict = (0x81000001).to_bytes(4, "big")
+    assert send(tpm, 0x120, evict, OWNER, parent).rc == 0
+    assert flush(tpm, parent) == 0
+    private, public, _ = create(tpm, 0x81000001, keyed_hash(), data=b"x").sized(2)
+    found = [load(tpm, 0x81000001, private, public).handle for _ in range(3)]
+    assert found == [0x80000001, 0x80000002, 0x80000000]

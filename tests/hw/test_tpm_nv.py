@@ -12,6 +12,7 @@ from tpm_kit import (
     EMPTY_PASSWORD,
     PLATFORM,
     SHUTDOWN_CLEAR,
+    SHUTDOWN_STATE,
     STARTUP_CLEAR,
     command,
     power_cycle,
@@ -278,6 +279,42 @@ def test_crash_forgets_an_orderly_index() -> None:
     power_cycle(tpm)
     assert rc_of(tpm.execute(STARTUP_CLEAR)) == 0
     assert rc_of(read(tpm)) == 0x14A
+
+
+def test_a_reset_forgets_an_orderly_index_after_a_shutdown_too() -> None:
+    tpm = defined(PLAIN | 1 << 26 | 1 << 13)
+    assert write(tpm, b"x") == 0
+    assert rc_of(act(tpm, 0x138)) == 0
+    restart(tpm)
+    assert attributes_of(tpm) == PLAIN | 1 << 26 | 1 << 13  # not locked either
+
+
+def test_a_restart_keeps_an_orderly_index() -> None:
+    tpm = defined(PLAIN | 1 << 26)
+    assert write(tpm, b"x") == 0
+    assert rc_of(tpm.execute(SHUTDOWN_STATE)) == 0
+    power_cycle(tpm)
+    assert rc_of(tpm.execute(STARTUP_CLEAR)) == 0
+    assert read(tpm, 1) == b"x"
+
+
+def test_an_orderly_counter_never_repeats_after_a_crash() -> None:
+    tpm = defined(PLAIN | 1 << 26 | 0x10, 8)
+    assert rc_of(act(tpm, 0x134)) == 0
+    restart(tpm)
+    assert read(tpm, 8) == (1).to_bytes(8, "big")
+    power_cycle(tpm)
+    assert rc_of(tpm.execute(STARTUP_CLEAR)) == 0
+    assert read(tpm, 8) == (0xFF).to_bytes(8, "big")
+    assert rc_of(act(tpm, 0x134)) == 0
+    assert read(tpm, 8) == (0x100).to_bytes(8, "big")
+    power_cycle(tpm)
+    assert rc_of(tpm.execute(STARTUP_CLEAR)) == 0
+    assert read(tpm, 8) == (0x1FF).to_bytes(8, "big")
+    assert rc_of(act(tpm, 0x122, by=OWNER)) == 0
+    assert define(tpm, public(PLAIN | 0x10, 8)) == 0
+    assert rc_of(act(tpm, 0x134)) == 0
+    assert read(tpm, 8) == (0x200).to_bytes(8, "big")
 
 
 def test_no_room() -> None:

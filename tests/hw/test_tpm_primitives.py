@@ -34,6 +34,7 @@ from tpm_kit import (
     rc_of,
     refusal,
     started,
+    vector,
     whole_state,
 )
 
@@ -296,3 +297,16 @@ def test_clock_goes_forward_alone_and_heals_no_lockout() -> None:
     clock.advance(1_000_000)
     attack.heal(tpm._inner.clock_value())
     assert attack.failed_tries == 0
+
+
+@pytest.mark.parametrize("curve", [3, 4, 5, 0x10])
+def test_parameters_of_a_curve(curve: int) -> None:
+    expected = vector("swtpm_attestations.json")["ecc_parameters"][str(curve)]
+    answer = started()[0].execute(command(0x178, curve.to_bytes(2, "big")))
+    assert answer[10:].hex() == expected
+
+
+@pytest.mark.parametrize("curve", [0, 1, 2, 6, 0x11, 0x20])
+def test_parameters_of_a_curve_that_is_not_here(curve: int) -> None:
+    answer = started()[0].execute(command(0x178, curve.to_bytes(2, "big")))
+    assert answer == refusal(0x1E6)

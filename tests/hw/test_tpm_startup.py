@@ -214,6 +214,30 @@ def test_test_result_is_success() -> None:
     assert response.hex() == "80010000001000000000" + "0000" + "00000000"
 
 
+@pytest.mark.parametrize(
+    ("shutdown", "startup"),
+    [
+        (None, STARTUP_CLEAR),
+        (SHUTDOWN_CLEAR, STARTUP_CLEAR),
+        (SHUTDOWN_STATE, STARTUP_CLEAR),
+        (SHUTDOWN_STATE, STARTUP_STATE),
+    ],
+)
+def test_no_start_finds_a_loaded_object(shutdown: bytes | None, startup: bytes) -> None:
+    tpm, _, _ = started()
+    start = command(0x186, bytes(2) + b"\0\x0b")
+    for _ in range(3):
+        assert rc_of(tpm.execute(start)) == 0
+    assert rc_of(tpm.execute(start)) == 0x902
+    if shutdown is not None:
+        assert rc_of(tpm.execute(shutdown)) == 0
+    power_cycle(tpm)
+    assert rc_of(tpm.execute(startup)) == 0
+    flush = command(0x165, (0x80000000).to_bytes(4, "big"))
+    assert tpm.execute(flush) == refusal(0x1CB)
+    assert tpm.execute(start)[10:] == (0x80000000).to_bytes(4, "big")
+
+
 def test_update_counter_through_starts() -> None:
     """Reset begins anew; a PCR that a later Startup sets has changed once more."""
     tpm, _, _ = started()

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pefstack.firmware.boot import STAGES
 from pefstack.firmware.stage import BootFailure
-from pefstack.firmware.status import tpm_is_lost
-from pefstack.hw.errors import DeviceError
-from pefstack.hw.journal import Event
-from pefstack.images.errors import FormatError
 from pefstack.tools import boot_report as report
+from pefstack.tools.cli import boot_show as shown
 from pefstack.tools.cli.app import NO_BOOT, YES
 from pefstack.tools.cli.ports import add_ports, wanted_ports
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import write_bytes
-from pefstack.tools.log_check import Differences, log_differences
 from pefstack.tools.machine import Machine
 from pefstack.tools.machine_file import built_in_machines, load
 from pefstack.tools.style import paint
 
-Show = Callable[[Sequence[Event]], None]
 MAX_BOOTS: Final = 1000
 
 _EPILOG: Final = """
@@ -178,14 +172,16 @@ def _boot(options: BootOptions) -> int:
 
 def _once(machine: Machine, options: BootOptions) -> int:
     """One boot, shown as asked; its exit code."""
-    show = _nothing if options.quiet else _json if options.json else _text
-    if options.tpm is not None and show is _text:
-        show = partial(_text, told=False)
+    show = shown.nothing if options.quiet else shown.text_lines
+    if options.json and not options.quiet:
+        show = shown.json_lines
+    if options.tpm is not None and show is shown.text_lines:
+        show = partial(shown.text_lines, told=False)
     failure = _run(machine, options.until, show)
     if options.json:
-        _json_result(machine, failure)
+        shown.json_result(machine, failure)
     elif not options.quiet:
-        _text_result(machine)
+        shown.text_result(machine)
     if failure is not None and not options.json:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
     return YES if failure is None else NO_BOOT
@@ -210,84 +206,20 @@ def keep(machine: Machine, wanted: dict[str, int], *, as_json: bool) -> None:
     serve_machine(machine, wanted, as_json=as_json)
 
 
-def _run(machine: Machine, until: str, show: Show) -> BootFailure | None:
+def _run(machine: Machine, until: str, show: shown.Show) -> BootFailure | None:
     """Stage by stage, each shown when it is done."""
-    shown = 0
+    count = 0
     try:
-        while machine.stage is not None and shown <= STAGES.index(until):
+        while machine.stage is not None and count <= STAGES.index(until):
             before = len(machine.journal)
             try:
                 machine.step()
             finally:
                 show(list(machine.journal)[before:])
-            shown += 1
+            count += 1
     except BootFailure as failure:
         return failure
     return None
-
-
-def _nothing(events: Sequence[Event]) -> None:
-    """--quiet."""
-
-
-def _json(events: Sequence[Event]) -> None:
-    for event in events:
-        print(json.dumps(asdict(event)))
-
-
-def _text(events: Sequence[Event], *, told: bool = True) -> None:
-    first = events[0]
-    if first.kind == "power-on":
-        print(report.heading(first))
-        print(paint(report.HONEST, "dim"))
-        if whose := report.tpm_line(first):
-            print(whose)
-        events = [event for event in events[1:] if event.kind != "startup"]
-    if not events:  # a TPM that could not be switched on
-        return
-    starts = [event for event in events if event.kind == "start"]
-    rest = [event for event in events if event.kind != "start"]
-    print(*report.stage_lines([*starts, *rest], told=told), sep="\n", flush=True)
-
-
-def _text_result(machine: Machine) -> None:
-    print()
-    for line in report.alarm_lines(machine.journal):
-        print(line)
-    pcrs = _pcrs(machine)
-    for line in report.log_lines(_log_differences(machine, pcrs)):
-        print(line)
-    policy_pcr = machine.board.spec.measure.pcr
-    print(*report.pcr_lines(pcrs, policy_pcr), sep="\n")
-
-
-def _json_result(machine: Machine, failure: BootFailure | None) -> None:
-    """One more line in the form of an event, so that one filter reads them all."""
-    pcrs = _pcrs(machine)
-    down = machine.journal[-1].kind == "shutdown"
-    detail = {
-        "booted": failure is None and not down,
-        "next": machine.stage,
-        "sha256": {str(index): value.hex() for index, value in pcrs.items()},
-        "log_differs": [*_log_differences(machine, pcrs)],
-    }
-    event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
-    print(json.dumps(event | {"detail": detail}))
-
-
-def _pcrs(machine: Machine) -> dict[int, bytes]:
-    """None where the TPM has no SHA-256 bank yet, or does not answer."""
-    try:
-        return machine.pcrs()
-    except (DeviceError, FormatError, UsageError):
-        return {}
-
-
-def _log_differences(machine: Machine, pcrs: dict[int, bytes]) -> Differences:
-    """None where the boot did not come to a whole log, or its TPM was given up."""
-    if not machine.device_tree or tpm_is_lost(machine.board):
-        return {}
-    return log_differences(machine.event_log, pcrs)
 
 
 def _list(as_json: bool) -> int:

@@ -47,6 +47,7 @@ class TpmEcc(IntEnum):
     NIST_P256 = 0x0003
     NIST_P384 = 0x0004
     NIST_P521 = 0x0005
+    BN_P256 = 0x0010
 
 
 DIGEST_SIZE: Final[dict[int, int]] = {
@@ -64,4 +65,5 @@ ECC_KEY_BITS: Final[dict[int, int]] = {
     TpmEcc.NIST_P256: 256,
     TpmEcc.NIST_P384: 384,
     TpmEcc.NIST_P521: 521,
+    TpmEcc.BN_P256: 256,
 }

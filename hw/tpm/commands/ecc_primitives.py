@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import TPM2B_ECC_POINT
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject, TpmCc
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject, TpmCc, TpmEcc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
-from pefstack.hw.tpm.crypto.curves import curve_of, pad
+from pefstack.hw.tpm.crypto.curves import Curve, curve_of, pad
 from pefstack.hw.tpm.ecc_detail import EccDetail
 from pefstack.hw.tpm.ecc_points import Coordinates, coordinates_of, point_of, times
 from pefstack.hw.tpm.handles import TPMI_DH_OBJECT
@@ -15,7 +15,7 @@ from pefstack.hw.tpm.interface_types import TPMI_ECC_CURVE
 from pefstack.hw.tpm.object_keys import ecc_key, ecc_public, has, kind_of
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc, at
-from pefstack.hw.tpm.scheme import Scheme
+from pefstack.hw.tpm.scheme import NULL_SCHEME, Scheme
 from pefstack.hw.tpm.signing import key_scheme
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_pair, put_structure, put_tpm2b
@@ -58,17 +58,25 @@ def check_exchanges(key: TpmObject, *schemes: int) -> None:
         raise Refusal(TpmRc.SCHEME + _KEY)
 
 
-def ecc_parameters(inner: Internals, curve: int) -> tuple[EccDetail]:
-    """The curve's numbers, and the KDF that goes with it: H as strong as the curve."""
-    known = curve_of(curve)
-    fitting = min(known.size, max(DIGEST_SIZE.values()))
+def _kdf(curve: Curve) -> Scheme:
+    """With a hash as strong as the curve; none for BN_P256, as the reference."""
+    if curve.curve_id == TpmEcc.BN_P256:
+        return NULL_SCHEME
+    fitting = min(curve.size, max(DIGEST_SIZE.values()))
     hash_alg = next(alg for alg, size in DIGEST_SIZE.items() if size >= fitting)
+    return Scheme(alg=TpmAlgId.KDF1_SP800_56A, hash_alg=hash_alg)
+
+
+def ecc_parameters(inner: Internals, curve: int) -> tuple[EccDetail]:
+    """The curve's numbers, and the KDF that goes with it."""
+    known = curve_of(curve)
     numbers = known.p, known.a, known.b, known.gx, known.gy, known.n
-    p, a, b, g_x, g_y, n = (pad(curve, number) for number in numbers)
+    # a number that is nothing has one byte, as the reference's
+    p, a, b, g_x, g_y, n = (pad(curve, each) if each else b"\0" for each in numbers)
     detail = EccDetail(
         curve=curve,
         key_size=known.key_bits,
-        kdf=Scheme(alg=TpmAlgId.KDF1_SP800_56A, hash_alg=hash_alg),
+        kdf=_kdf(known),
         p=p,
         a=a,
         b=b,

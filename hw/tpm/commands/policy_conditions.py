@@ -148,7 +148,7 @@ def policy_counter_timer(
         if offset > len(now):
             raise Refusal(TpmRc.VALUE + P2)
         if len(operand) > len(now) - offset:
-            raise Refusal(TpmRc.SIZE + P1)
+            raise Refusal(TpmRc.RANGE)
         if not meets(operation, now[offset : offset + len(operand)], operand):
             raise Refusal(TpmRc.POLICY)
     policy.digest = digests.policy_counter_timer(

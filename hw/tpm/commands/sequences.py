@@ -46,7 +46,7 @@ def hash_sequence_start(inner: Internals, auth: bytes, hash_alg: int) -> tuple[i
 
 def _load(inner: Internals, auth: bytes, hashes: dict[int, Any], kind: str) -> int:
     made = Sequence(auth_value=trimmed(auth), hashes=hashes, kind=kind)
-    return inner.state.objects.load(made)
+    return inner.load(made)
 
 
 def sequence_update(inner: Internals, sequence: Any, data: bytes) -> tuple[()]:

@@ -106,7 +106,7 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
 
 def policy_restart(inner: Internals, session: Session) -> tuple[()]:
     """The policy as at the start; nonces and keys stay."""
-    session.policy = PolicyState(digest=bytes(DIGEST_SIZE[session.auth_hash]))
+    session.restart_policy()
     return ()
 
 

@@ -45,6 +45,7 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
     if effect != "resume":
         _restart(inner, is_reset=effect == "reset", is_orderly=is_orderly)
     state.sessions.keep_saved()
+    state.objects.transient.clear()
     _start_clock(inner)
     state.dictionary_attack.startup(inner.clock_value(), is_orderly=is_orderly)
     state.note_change()
@@ -80,7 +81,7 @@ def _restart(inner: Internals, *, is_reset: bool, is_orderly: bool) -> None:
     state = inner.state
     state.clear_count += 1
     state.hierarchies.restart(inner.entropy, is_reset=is_reset)
-    state.nv.startup(is_orderly=is_orderly)
+    state.nv.startup(is_reset=is_reset, is_orderly=is_orderly)
     state.pcr_group.auth_value = b""
 
 

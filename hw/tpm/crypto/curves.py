@@ -1,4 +1,5 @@
-"""The elliptic curves of the TPM: a table (TPM_ECC_CURVE; FIPS 186-4, D.1.2)."""
+"""The elliptic curves of the TPM: a table (TPM_ECC_CURVE; FIPS 186-4, D.1.2; BN_P256
+of ISO/IEC 15946-5 as the TCG Algorithm Registry names it)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NIST_P256, NIST_P384, NIST_P521 = 0x0003, 0x0004, 0x0005  # TPM_ECC
+BN_P256: Final = 0x0010
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +23,12 @@ class Curve:
     gx: int
     gy: int
     n: int
+    small_a: int = -3
 
     @property
     def a(self) -> int:
-        """The coefficient a: -3 on these curves."""
-        return self.p - 3
+        """The coefficient a as a number of the field."""
+        return self.small_a % self.p
 
     @property
     def size(self) -> int:
@@ -95,6 +98,17 @@ CURVES: Final[Mapping[int, Curve]] = {
             "5ae79787c40d069948033feb708f65a2fc44a36477663b851449048e16ec79bf7",
             16,
         ),
+    ),
+    BN_P256: Curve(
+        curve_id=BN_P256,
+        name="bnp256",
+        key_bits=256,
+        p=0xFFFFFFFFFFFCF0CD46E5F25EEE71A49F0CDC65FB12980A82D3292DDBAED33013,
+        small_a=0,
+        b=3,
+        gx=1,
+        gy=2,
+        n=0xFFFFFFFFFFFCF0CD46E5F25EEE71A49E0CDC65FB1299921AF62D536CD10B500D,
     ),
 }
 

@@ -23,6 +23,7 @@ from pefstack.hw.tpm.crypto.points import (
     Point,
     add,
     base_multiple,
+    in_package,
     multiply,
     on_curve,
     package_curve,
@@ -108,12 +109,27 @@ def verify_ecdsa(curve: int, x: int, y: int, digest: bytes, r: int, s: int) -> b
     A key off the curve has signed nothing.
     """
     try:
+        if not in_package(curve):
+            return _verify_here(curve, (x, y), digest, r, s)
         numbers = ec.EllipticCurvePublicNumbers(x, y, package_curve(curve))
         signature = encode_dss_signature(r, s)
         numbers.public_key().verify(signature, digest, _scheme(digest))
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _verify_here(curve_id: int, point: Point, digest: bytes, r: int, s: int) -> bool:
+    """ECDSA on a curve that `cryptography` does not have; ValueError for nonsense."""
+    _scheme(digest)
+    curve = curve_of(curve_id)
+    _require_below(curve.n, r, s)
+    inverse = pow(s, -1, curve.n)
+    found = multiply(curve_id, r * inverse, point)
+    of_digest = _leading_bits(digest, curve) * inverse % curve.n
+    if of_digest:
+        found = add(curve_id, found, base_multiple(curve_id, of_digest))
+    return found[0] % curve.n == r
 
 
 def sign_ecschnorr(key: EccKey, alg: int, digest: bytes, stream: Stream) -> Signature:

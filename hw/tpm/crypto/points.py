@@ -1,7 +1,8 @@
 """Points of the TPM's curves: sums and multiples (Part 1, annex C).
 
-`cryptography` does every multiplication; it gives only the x-coordinate of a shared
-point, so y is found by a second one.
+`cryptography` does the multiplications on its curves; it gives only the x-coordinate of
+a shared point, so y is found by a second one. On a curve that it does not have, points
+are doubled and added here.
 """
 
 from __future__ import annotations
@@ -32,9 +33,16 @@ class InfinityError(ValueError):
     """The result is the point at infinity, which has no coordinates."""
 
 
+def in_package(curve: int) -> bool:
+    """Whether `cryptography` has this curve; ValueError for one that is not here."""
+    return curve_of(curve).curve_id in _PACKAGE_CURVE
+
+
 def package_curve(curve: int) -> ec.EllipticCurve:
-    """The package's curve; ValueError for one that is not here."""
-    return _PACKAGE_CURVE[curve_of(curve).curve_id]
+    """The package's curve; ValueError for one that it does not have."""
+    if not in_package(curve):
+        raise ValueError(f"the package has no curve {curve_of(curve).name}")
+    return _PACKAGE_CURVE[curve]
 
 
 def on_curve(curve_id: int, x: int, y: int) -> bool:
@@ -74,6 +82,8 @@ def multiply(curve: int, d: int, point: Point) -> Point:
         return base_multiple(curve, d)
     if d in (1, known.n - 1):
         return x, y if d == 1 else known.p - y
+    if not in_package(curve):
+        return _doubled_and_added(curve, d, point)
     shared = _shared_x(curve, d, point)
     root = _root_at(curve, shared)
     after = add(curve, (shared, root), point)
@@ -84,11 +94,24 @@ def multiply(curve: int, d: int, point: Point) -> Point:
 
 def base_multiple(curve: int, d: int) -> Point:
     """The base point taken d times; ValueError unless 0 < d < n."""
-    if not 0 < d < curve_of(curve).n:
+    known = curve_of(curve)
+    if not 0 < d < known.n:
         raise ValueError("the private number is out of range")
+    if not in_package(curve):
+        return _doubled_and_added(curve, d, (known.gx, known.gy))
     numbers = ec.derive_private_key(d, package_curve(curve)).public_key()
     point = numbers.public_numbers()
     return point.x, point.y
+
+
+def _doubled_and_added(curve: int, d: int, point: Point) -> Point:
+    """d is below the order, so no sum on the way is the point at infinity."""
+    product = point
+    for bit in bin(d)[3:]:
+        product = add(curve, product, product)
+        if bit == "1":
+            product = add(curve, product, point)
+    return product
 
 
 def _shared_x(curve: int, d: int, point: Point) -> int:
