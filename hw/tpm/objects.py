@@ -133,6 +133,10 @@ class ObjectStore:
         """Free a slot; nothing happens when it is free."""
         self.transient.pop(handle, None)
 
+    def flush_all(self) -> None:
+        """Free every slot: what Startup finds after a loss of power."""
+        self.transient.clear()
+
     def flush_hierarchy(self, hierarchy: int) -> None:
         """What Clear and a disabled hierarchy do: its loaded objects go."""
         for handle, each in list(self.transient.items()):
