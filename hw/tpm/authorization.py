@@ -8,14 +8,23 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc, TpmNt, TpmRh
+from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc
 from pefstack.hw.tpm.command import AuthRole
 from pefstack.hw.tpm.crypto.protection import session_hmac
-from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
+from pefstack.hw.tpm.entities import Pcr
+from pefstack.hw.tpm.guessing import (
+    check_bound_lockout,
+    check_lockout,
+    counts,
+    note,
+    note_bound,
+)
+from pefstack.hw.tpm.hierarchies import trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
-from pefstack.hw.tpm.pin import check_pin, count_pin
+from pefstack.hw.tpm.pcr_group import in_group
+from pefstack.hw.tpm.pin import check_pin
 from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session, SessionUse
@@ -29,43 +38,25 @@ _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
 
 def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
     """Check every session in its turn; raises `Refusal`."""
-    _check_uses(inner, call, uses)
     if len(uses) < call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
+    _check_uses(inner, call, uses)
     for index in range(len(uses)):
         entity = call.authorized(index)
         if entity is None:
-            _check_further(call, uses, index)
+            _check_further(inner, call, uses, index)
         else:
             _check_entity(inner, call, uses, index, entity)
 
 
 def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
-    """Encryption only where a parameter can be encrypted; nothing for no use."""
+    """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
     for index, use in enumerate(uses):
         if call.authorized(index) is None:
             _check_useful(use, index)
-        if use.session is None:  # a password neither encrypts nor audits
-            continue
-        for attribute, possible in (
-            (TpmaSession.DECRYPT, call.command.decrypts),
-            (TpmaSession.ENCRYPT, call.command.encrypts),
-        ):
-            if use.has(attribute) and not possible:
-                raise Refusal(TpmRc.ATTRIBUTES + where(index))
-            if use.has(attribute) and not use.session.can_encrypt:
-                raise Refusal(TpmRc.SYMMETRIC + where(index))
-        if use.has(TpmaSession.AUDIT_EXCLUSIVE):
-            _check_exclusive(inner, use)
-
-
-def _check_exclusive(inner: Internals, use: SessionUse) -> None:
-    """Only the exclusive audit session, or one that starts to audit."""
-    starts = use.session is not None and not use.session.audit_digest
-    if starts or use.has(TpmaSession.AUDIT_RESET):
-        return
-    if inner.state.sessions.exclusive != use.handle:
-        raise Refusal(TpmRc.EXCLUSIVE)
+        if use.session is not None and use.session.is_trial:
+            raise Refusal(TpmRc.ATTRIBUTES + where(index))
+        check_bound_lockout(inner, use.session)
 
 
 def _check_useful(use: SessionUse, index: int) -> None:
@@ -76,10 +67,14 @@ def _check_useful(use: SessionUse, index: int) -> None:
         raise Refusal(TpmRc.ATTRIBUTES + where(index))
 
 
-def _check_further(call: Invocation, uses: list[SessionUse], index: int) -> None:
+def _check_further(
+    inner: Internals, call: Invocation, uses: list[SessionUse], index: int
+) -> None:
     """A session that authorizes nothing has an HMAC all the same."""
     if not _hmac_is_good(call, uses, index, None):
-        raise Refusal(TpmRc.AUTH_FAIL + where(index))
+        guessed = note_bound(inner, uses[index].session)
+        rc = TpmRc.AUTH_FAIL if guessed else TpmRc.BAD_AUTH
+        raise Refusal(rc + where(index))
 
 
 def _check_entity(
@@ -93,15 +88,16 @@ def _check_entity(
     session = uses[index].session
     takes_auth = _takes_auth_value(session)
     if takes_auth:
-        _check_lockout(inner, entity)
+        check_lockout(inner, entity)
     _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
     if session is not None and session.is_policy:
         _check_policy(inner, call, session, index, entity)
     good = _auth_is_good(call, uses, index, entity)
     if takes_auth:
-        _note(inner, entity, good=good)
+        note(inner, entity, good=good)
     if not good:
-        rc = TpmRc.AUTH_FAIL if _counts(entity) else TpmRc.BAD_AUTH
+        guessed = (takes_auth and counts(entity)) or note_bound(inner, session)
+        rc = TpmRc.AUTH_FAIL if guessed else TpmRc.BAD_AUTH
         raise Refusal(rc + where(index))
 
 
@@ -164,46 +160,11 @@ def _policy_available(entity: Any, code: int) -> bool:
         return bool(entity.auth_policy) and (
             role_is_admin or entity.allows_policy(code)
         )
-    if isinstance(entity, TpmObject) and entity.sensitive is None:
-        return False
+    if isinstance(entity, TpmObject):  # an empty policy is one that nothing meets
+        return entity.sensitive is not None
+    if isinstance(entity, Pcr):
+        return in_group(entity)
     return bool(entity.auth_policy)
-
-
-def _counts(entity: Any) -> bool:
-    """Whether a wrong authValue counts as a guess."""
-    if isinstance(entity, Hierarchy):
-        return entity.handle == TpmRh.LOCKOUT
-    return bool(entity.is_da_protected)
-
-
-def _check_lockout(inner: Internals, entity: Any) -> None:
-    if not _counts(entity):
-        return
-    attack = inner.state.dictionary_attack
-    attack.heal(inner.clock_value())
-    if isinstance(entity, Hierarchy):
-        attack.check_lockout()
-    else:
-        attack.check()
-
-
-def _note(inner: Internals, entity: Any, *, good: bool) -> None:
-    """Count the guess; a PIN index counts by itself."""
-    if isinstance(entity, NvIndex) and entity.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
-        count_pin(inner, entity, good=good)
-        return
-    if not _counts(entity):
-        return
-    attack, now = inner.state.dictionary_attack, inner.clock_value()
-    if isinstance(entity, Hierarchy):
-        if not good:
-            attack.fail_lockout(now)
-            inner.state.note_change()
-        return
-    attack.used = True
-    if not good:
-        attack.fail(now)
-        inner.state.note_change()
 
 
 def _auth_is_good(

@@ -99,9 +99,11 @@ def _nv_index(inner: Internals, handle: int) -> NvIndex:
 
 
 def _session(inner: Internals, handle: int) -> Session:
-    found = inner.state.sessions.get(handle)
-    if found is None:
-        raise Refusal(TpmRc.REFERENCE_H0)
+    sessions = inner.state.sessions
+    found = sessions.get(handle)
+    if found is None:  # a loaded session of the other type has this number
+        loaded = sessions.is_loaded(handle)
+        raise Refusal(TpmRc.HANDLE if loaded else TpmRc.REFERENCE_H0)
     return found
 
 

@@ -56,11 +56,11 @@ def _check_right(authorizing: Any, index: NvIndex, owner: int, platform: int) ->
 
 def check_definition(authorizing: Hierarchy, public: NvPublic) -> None:
     """Whether an index may be like this (Part 3, "TPM2_NV_DefineSpace")."""
+    if public.auth_policy and len(public.auth_policy) != DIGEST_SIZE[public.name_alg]:
+        raise Refusal(TpmRc.SIZE + PUBLIC_INFO)
     is_platform = authorizing.handle == TpmRh.PLATFORM
     if is_platform is not bool(public.attributes & TpmaNv.PLATFORMCREATE):
         raise Refusal(TpmRc.ATTRIBUTES + _AUTH_HANDLE)
-    if public.auth_policy and len(public.auth_policy) != DIGEST_SIZE[public.name_alg]:
-        raise Refusal(TpmRc.SIZE + PUBLIC_INFO)
     _check_type(public)
     _check_attributes(public, is_platform=is_platform)
 

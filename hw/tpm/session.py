@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final
 
-from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession, TpmHt
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
 HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
 POLICY_FIRST: Final = TpmHt.POLICY_SESSION << 24
 ALL_LOCALITIES: Final = 0
+
+
+class Bound(Enum):
+    """What a session is bound to, as far as guesses of an authValue count."""
+
+    FREE = 0
+    PROTECTED = 1
+    LOCKOUT = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +63,7 @@ class Session:
     session_key: bytes = field(repr=False)
     nonce_tpm: bytes
     bound: bytes = field(default=b"", repr=False)
+    bound_kind: Bound = Bound.FREE
     policy: PolicyState | None = None
     is_trial: bool = False
     audit_digest: bytes = b""
@@ -73,6 +83,11 @@ class Session:
     def can_encrypt(self) -> bool:
         """Whether it was started with a symmetric algorithm."""
         return self.symmetric.alg != TpmAlgId.NULL
+
+    def restart_policy(self) -> None:
+        """A policy as at the start; nonces and keys stay."""
+        if self.policy is not None:
+            self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
 
     def fork(self) -> Session:
         """An independent copy."""

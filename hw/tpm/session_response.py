@@ -27,7 +27,7 @@ def answer_sessions(
         return results, PASSWORD_RESPONSE * len(uses)
     for use in uses:
         if use.session is not None:
-            size = DIGEST_SIZE[use.session.auth_hash]
+            size = len(use.session.nonce_tpm)
             use.session.nonce_tpm = inner.entropy.random_bytes(size)
     entities = [_present(inner, call, index) for index in range(len(uses))]
     results = _encrypted(uses, entities, results)
@@ -37,9 +37,17 @@ def answer_sessions(
         for use, entity in zip(uses, entities, strict=True)
     )
     for use in uses:
-        if use.session and not use.has(TpmaSession.CONTINUE_SESSION):
-            inner.state.sessions.flush(use.handle)
+        _end_use(inner, use)
     return results, area
+
+
+def _end_use(inner: Internals, use: SessionUse) -> None:
+    """A session goes, or goes on; a policy goes on from its beginning."""
+    if use.session is None:
+        return
+    if not use.has(TpmaSession.CONTINUE_SESSION):
+        inner.state.sessions.flush(use.handle)
+    use.session.restart_policy()
 
 
 def _present(inner: Internals, call: Invocation, index: int) -> Any | None:

@@ -5,14 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-_FILE: Final = Path(__file__).with_name("accepted.txt")
+from lockstep.values import number
+
+FILE: Final = Path(__file__).with_name("accepted.txt")
+_ROWS: Final = [
+    line.partition(" : ")[0].split()
+    for line in FILE.read_text(encoding="utf-8").splitlines()
+]
+
+
+def _of(kind: str) -> frozenset[int]:
+    words = [row[1:] for row in _ROWS if row[0] == kind]
+    return frozenset(int(word, 16) for row in words for word in row)
+
+
 _CODES: Final = {
-    tuple(int(word, 16) for word in line.split()[:2])
-    for line in _FILE.read_text(encoding="utf-8").splitlines()
-    if not line.startswith("algorithms")
+    tuple(int(code, 16) for code in pair.split("/"))
+    for row in _ROWS
+    if row[0] == "codes"
+    for pair in row[1:]
+}
+_PROPERTIES: Final = _of("properties")
+# capability: size of an item, items that only the reference has
+_LEFT_OUT: Final = {
+    0: (6, _of("algorithms")),
+    2: (4, _of("commands")),
+    8: (2, _of("curves")),
 }
 
 
-def accepted(command: bytes, codes: list[int]) -> bool:
+def accepted(codes: list[int]) -> bool:
     """Whether these response codes, ours first, may differ."""
     return tuple(codes) in _CODES
+
+
+def capability(each: tuple[bytes, ...]) -> list[object]:
+    """What must be the same of the answers to GetCapability."""
+    kind = number(each[0][1:5])
+    if kind == 6:
+        return [_properties(raw) for raw in each]
+    if kind not in _LEFT_OUT:
+        return list(each)
+    size, left_out = _LEFT_OUT[kind]
+    lists = [_items(raw[9:], size, left_out) for raw in each]
+    shortest = min(map(len, lists))  # a page with less of ours has more of it
+    return [items[:shortest] for items in lists]
+
+
+def _items(raw: bytes, size: int, left_out: frozenset[int]) -> list[bytes]:
+    items = [raw[at : at + size] for at in range(0, len(raw), size)]
+    at = size - 2 if size == 4 else 0  # TPMA_CC ends with the command's number
+    return [each for each in items if number(each[at : at + 2]) not in left_out]
+
+
+def _properties(raw: bytes) -> tuple[int, dict[int, int]]:
+    found = {}
+    for at in range(9, len(raw), 8):
+        found[number(raw[at : at + 4])] = number(raw[at + 4 : at + 8])
+    return raw[0], {t: value for t, value in found.items() if t not in _PROPERTIES}

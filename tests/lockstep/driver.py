@@ -101,7 +101,7 @@ class Driver:
         codes = [number(answer[6:10]) for answer in answers]
         shown = each[0].hex() if len(each[0]) < 300 else each[0][:300].hex() + "..."
         self.log.append(f"L{locality} {shown} -> {codes[0]:03x}")
-        if any(code != codes[0] for code in codes) and not accepted(each[0], codes):
+        if any(code != codes[0] for code in codes) and not accepted(codes):
             self._unlike(codes, each)
         return codes[0], answers
 
@@ -273,7 +273,11 @@ class Driver:
 
     def _compared(self, code: int, body: bytes, what: str) -> None:
         rc, answers = self.execute(self._same(code, body))
-        if not rc:
+        if rc:
+            return
+        if code == 0x17A:
+            check("G", [tuple(each[10:] for each in answers)], determined=True)
+        else:
             same(answers, what)
 
     def _power_cycle(self) -> None:

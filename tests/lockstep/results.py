@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lockstep.accepted import capability
 from lockstep.values import Each, alike, number
 
 _WIDTH: Final = {"1": 1, "2": 2, "4": 4, "8": 8}
@@ -31,7 +32,7 @@ def _fields(letters: str, raw: bytes) -> list[bytes]:
 
 
 def _one(letter: str, raw: bytes) -> tuple[bytes, bytes]:
-    if letter in "RrKS":
+    if letter in "GRrKS":
         return raw, b""
     if letter == "T":
         end = 8 + number(raw[6:8])
@@ -47,7 +48,10 @@ def _one(letter: str, raw: bytes) -> tuple[bytes, bytes]:
 def check(letters: str, fields: list[Each], *, determined: bool) -> None:
     """`Unlike` when two TPMs differ where they must not."""
     for position, (letter, each) in enumerate(zip(letters, fields, strict=True)):
-        seen = [_seen(letter, one, determined=determined) for one in each]
+        if letter == "G":
+            seen = capability(each)
+        else:
+            seen = [_seen(letter, one, determined=determined) for one in each]
         if any(one != seen[0] for one in seen):
             values = ", ".join(str(one) for one in seen)
             raise Unlike(f"result {position + 1}: {values}")

@@ -176,7 +176,7 @@ def _known_digest(world: World, done: Done) -> None:
 _session = (policy_session,)
 
 SHAPES: Final = (
-    Shape(0x176, (_key, _bind), 0, _start, "b", True, _started, 14),
+    Shape(0x176, (_key, _bind), 0, _start, "l", True, _started, 14),
     Shape(0x180, _session, 0, learn=_restarted, weight=3),
     Shape(0x17F, _session, 0, _pcr, learn=_learn, hidden=True),
     Shape(0x16B, _session, 0, learn=_learn),

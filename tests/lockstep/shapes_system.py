@@ -68,11 +68,11 @@ def _state(m: Making) -> list[Piece]:
 
 
 SHAPES: Final = (
-    Shape(0x17A, (), 0, _capability, "R", weight=16),
+    Shape(0x17A, (), 0, _capability, "G", weight=16),
     Shape(0x17B, (), 0, _random, "l", weight=2, shown=True),
     Shape(0x146, (), 0, _stir, weight=2, hidden=True),
     Shape(0x143, (), 0, _test, weight=1),
-    Shape(0x142, (), 0, _tests, "R", weight=1),
+    Shape(0x142, (), 0, _tests, "r", weight=1),
     Shape(0x17C, (), 0, results="R", weight=1),
     Shape(0x18A, (), 0, _parms, weight=4),
     Shape(0x17E, (), 0, _selected, "R", weight=10),

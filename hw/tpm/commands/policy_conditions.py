@@ -143,13 +143,13 @@ def policy_counter_timer(
 ) -> tuple[()]:
     """A comparison with a part of TPMS_TIME_INFO."""
     policy, now = policy_of(session), time_info(inner).to_bytes()
-    if not session.is_trial:
-        if offset > len(now):
-            raise Refusal(TpmRc.VALUE + P2)
-        if len(operand) > len(now) - offset:
-            raise Refusal(TpmRc.SIZE + P1)
-        if not meets(operation, now[offset : offset + len(operand)], operand):
-            raise Refusal(TpmRc.POLICY)
+    if offset > len(now):
+        raise Refusal(TpmRc.VALUE + P2)
+    if len(operand) > len(now) - offset:
+        raise Refusal(TpmRc.RANGE)
+    compared = now[offset : offset + len(operand)]
+    if not session.is_trial and not meets(operation, compared, operand):
+        raise Refusal(TpmRc.POLICY)
     policy.digest = digests.policy_counter_timer(
         policy.digest, operand, offset, operation, alg=session.auth_hash
     )

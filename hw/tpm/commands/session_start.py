@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import TPM2B_ENCRYPTED_SECRET, TPM2B_NONCE
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmRh, TpmSe
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmNt, TpmRh, TpmSe
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.kdf import kdfa
 from pefstack.hw.tpm.handles import (
@@ -13,8 +13,10 @@ from pefstack.hw.tpm.handles import (
     TPMI_DH_OBJECT_OR_NULL,
     TPMI_SH_POLICY,
 )
+from pefstack.hw.tpm.guessing import bound_kind
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.interface_types import TPM_SE, TPMI_ALG_HASH
+from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.secret_sharing import check_opens_secrets, open_secret
@@ -26,6 +28,7 @@ from pefstack.hw.tpm.symmetric_def import TPMT_SYM_DEF, Symmetric
 
 MIN_NONCE_SIZE: Final = 16
 _TPM_KEY: Final = RC_1  # handle 1
+_BIND: Final = 2 * RC_1
 _NONCE: Final = RC_P + RC_1
 _SALT: Final = RC_P + 2 * RC_1
 _SYMMETRIC: Final = RC_P + 4 * RC_1
@@ -41,15 +44,16 @@ def start_auth_session(
     symmetric: Symmetric,
     auth_hash: int,
 ) -> tuple[int, bytes]:
-    """The session's handle, and its first nonceTPM as long as the hash."""
+    """The session's handle, and its first nonceTPM, as long as nonceCaller."""
     if not MIN_NONCE_SIZE <= len(nonce_caller) <= DIGEST_SIZE[auth_hash]:
         raise Refusal(TpmRc.SIZE + _NONCE)
+    salt = _salt(tpm_key, encrypted_salt)
+    _check_bind(bind)
     if symmetric.alg == TpmAlgId.AES and symmetric.mode != TpmAlgId.CFB:
         raise Refusal(TpmRc.MODE + _SYMMETRIC)
-    salt = _salt(tpm_key, encrypted_salt)
     is_policy = session_type != TpmSe.HMAC
     handle = inner.state.sessions.free_handle(is_policy=is_policy)
-    nonce_tpm = inner.entropy.random_bytes(DIGEST_SIZE[auth_hash])
+    nonce_tpm = inner.entropy.random_bytes(len(nonce_caller))
     bound = None if isinstance(bind, Hierarchy) and bind.handle == TpmRh.NULL else bind
     secret = (b"" if bound is None else bound.auth_value) + salt
     bits = DIGEST_SIZE[auth_hash] * 8
@@ -69,8 +73,20 @@ def start_auth_session(
         session.policy = PolicyState(digest=bytes(DIGEST_SIZE[auth_hash]))
     elif bound is not None:
         session.bound = bind_value(bound, auth_hash)
+    if bound is not None:
+        session.bound_kind = bound_kind(bound)
     inner.state.sessions.add(session)
     return handle, nonce_tpm
+
+
+def _check_bind(bind: Any) -> None:
+    """Not to an object without authValue or Name, nor to a PIN index."""
+    if isinstance(bind, TpmObject):
+        nameless = bind.public.name_alg == TpmAlgId.NULL
+        if bind.sensitive is None or nameless:
+            raise Refusal(TpmRc.HANDLE + _BIND)
+    if isinstance(bind, NvIndex) and bind.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
+        raise Refusal(TpmRc.HANDLE + _BIND)
 
 
 def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
@@ -85,13 +101,13 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         raise Refusal(refusal.rc + _TPM_KEY) from None
     try:
         return open_secret(tpm_key, "SECRET", encrypted)
-    except Refusal as refusal:
-        raise Refusal(refusal.rc + _SALT) from None
+    except Refusal:  # one code, whatever is wrong with it
+        raise Refusal(TpmRc.VALUE + _SALT) from None
 
 
 def policy_restart(inner: Internals, session: Session) -> tuple[()]:
     """The policy as at the start; nonces and keys stay."""
-    session.policy = PolicyState(digest=bytes(DIGEST_SIZE[session.auth_hash]))
+    session.restart_policy()
     return ()
 
 
