@@ -40,8 +40,8 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
     """Check every session in its turn; raises `Refusal`."""
     if len(uses) < call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
-    _check_uses(inner, call, uses)
-    for index in range(len(uses)):
+    for index, use in enumerate(uses):
+        _check_use(inner, call, use, index)
         entity = call.authorized(index)
         if entity is None:
             _check_further(inner, call, uses, index)
@@ -49,14 +49,13 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
             _check_entity(inner, call, uses, index, entity)
 
 
-def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
+def _check_use(inner: Internals, call: Invocation, use: SessionUse, index: int) -> None:
     """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
-    for index, use in enumerate(uses):
-        if call.authorized(index) is None:
-            _check_useful(use, index)
-        if use.session is not None and use.session.is_trial:
-            raise Refusal(TpmRc.ATTRIBUTES + where(index))
-        check_bound_lockout(inner, use.session)
+    if call.authorized(index) is None:
+        _check_useful(use, index)
+    if use.session is not None and use.session.is_trial:
+        raise Refusal(TpmRc.ATTRIBUTES + where(index))
+    check_bound_lockout(inner, use.session)
 
 
 def _check_useful(use: SessionUse, index: int) -> None:

@@ -77,7 +77,10 @@ def _persistent(inner: Internals, handle: int) -> TpmObject:
     found = inner.state.objects.persistent.get(handle)
     keeper = TpmRh.PLATFORM if handle >= PLATFORM_PERSISTENT else TpmRh.OWNER
     hierarchies = inner.state.hierarchies
-    if found is None or not hierarchies[keeper].enabled:
+    if not hierarchies[keeper].enabled:
+        raise Refusal(TpmRc.HANDLE)
+    inner.state.objects.borrow()
+    if found is None:
         raise Refusal(TpmRc.HANDLE)
     if not hierarchies[found.hierarchy].enabled:  # an endorsement key, the owner's
         raise Refusal(TpmRc.HANDLE)

@@ -18,7 +18,7 @@ from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands.table import COMMANDS
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
+from pefstack.hw.tpm.response_codes import RC_1, RC_FMT1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_area import read_sessions
 from pefstack.hw.tpm.session_hmac import crypt_parameter
@@ -90,6 +90,8 @@ def _entity(inner: Internals, handle: int, index: int) -> Any:
     except Refusal as refusal:
         if refusal.rc in _REFERENCES:  # a warning that counts the handles itself
             raise Refusal(refusal.rc + index) from None
+        if not refusal.rc & RC_FMT1:
+            raise
         raise Refusal(refusal.rc + (index + 1) * RC_1) from None
 
 
@@ -148,6 +150,7 @@ def _response(
     uses: list[SessionUse] | None,
 ) -> bytes:
     """A command with sessions is answered with sessions (Part 1, "Response")."""
+    inner.state.objects.borrowed = 0
     marshalled = [
         put(each) for put, each in zip(call.command.results, results, strict=True)
     ]

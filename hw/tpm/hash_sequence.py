@@ -17,6 +17,7 @@ def hash_start(inner: Internals) -> None:
     state = inner.state
     if not state.powered:
         return
+    state.objects.make_room()
     state.hash_sequence = {alg: HASH[alg](b"") for alg in inner.settings.banks}
     if not state.established:
         state.established = True

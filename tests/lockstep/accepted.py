@@ -58,8 +58,8 @@ def _items(raw: bytes, size: int, left_out: frozenset[int]) -> list[bytes]:
     return [each for each in items if number(each[at : at + 2]) not in left_out]
 
 
-def _properties(raw: bytes) -> tuple[int, dict[int, int]]:
-    found = {}
+def _properties(raw: bytes) -> dict[int, int]:
+    found = {-1: raw[0]}
     for at in range(9, len(raw), 8):
         found[number(raw[at : at + 4])] = number(raw[at + 4 : at + 8])
-    return raw[0], {t: value for t, value in found.items() if t not in _PROPERTIES}
+    return {t: value for t, value in found.items() if t not in _PROPERTIES}

@@ -33,7 +33,12 @@ from lockstep.world import World
 SHAPES: Final = (*KEYS, *NV, *OBJECTS, *POLICIES, *SYSTEM)
 BY_CODE: Final = {shape.code: shape for shape in SHAPES}
 _WEIGHTS: Final = [shape.weight for shape in SHAPES]
+FAILURE: Final = 0x101
 _MAY_FLUSH: Final = frozenset((0x121, 0x124, 0x125, 0x126, 0x144))
+
+
+class ReferenceFailed(Exception):
+    """The reference has gone into failure mode, as accepted.txt says it may."""
 
 
 @dataclass
@@ -101,6 +106,8 @@ class Driver:
         codes = [number(answer[6:10]) for answer in answers]
         shown = each[0].hex() if len(each[0]) < 300 else each[0][:300].hex() + "..."
         self.log.append(f"L{locality} {shown} -> {codes[0]:03x}")
+        if FAILURE in codes[1:]:
+            raise ReferenceFailed(self.log[-1])
         if any(code != codes[0] for code in codes) and not accepted(codes):
             self._unlike(codes, each)
         return codes[0], answers

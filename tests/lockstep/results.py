@@ -54,6 +54,9 @@ def check(letters: str, fields: list[Each], *, determined: bool) -> None:
             seen = [_seen(letter, one, determined=determined) for one in each]
         if any(one != seen[0] for one in seen):
             values = ", ".join(str(one) for one in seen)
+            if isinstance(seen[0], dict):
+                pairs = [set(one.items()) for one in seen if isinstance(one, dict)]
+                values = str([sorted(one - pairs[-1 - n]) for n, one in enumerate(pairs)])
             raise Unlike(f"result {position + 1}: {values}")
 
 

@@ -205,7 +205,7 @@ def _one_point(m: Making) -> list[Piece]:
 
 
 def _curve(m: Making) -> list[Piece]:
-    return [u16(m.dice.choice((1, 2, 3, 3, 4, 5, 0, 6)))]
+    return [u16(m.dice.choice((3, 3, 4, 5, 0, 6)))]
 
 
 def _commit(m: Making) -> list[Piece]:

@@ -66,6 +66,7 @@ def load_external(
         auth = adjusted_auth(in_private.auth_value, in_public.name_alg)
         in_private = replace(in_private, auth_value=auth)
     loaded = replace(child_of(owner, in_public, in_private), external=True)
+    loaded = replace(loaded, qualified_name=loaded.name)  # it has no ancestors
     return inner.state.objects.load(loaded), loaded.name
 
 

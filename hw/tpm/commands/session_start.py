@@ -91,7 +91,7 @@ def _check_bind(bind: Any) -> None:
 
 def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
     """What tpmKey opens; without a key there is nothing to open."""
-    if not isinstance(tpm_key, TpmObject):
+    if isinstance(tpm_key, Hierarchy):
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
