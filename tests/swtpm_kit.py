@@ -77,7 +77,7 @@ def ibm(kind: str, port: int, tool: str, *words: str) -> str:
 
 
 def _free_ports() -> Iterator[int]:
-    for _ in range(8):
+    for _ in range(40):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port: int = probe.getsockname()[1]
         yield min(port, 65534)

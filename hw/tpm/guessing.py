@@ -25,8 +25,11 @@ def bound_kind(entity: Any) -> Bound:
 
 
 def check_lockout(inner: Internals, entity: Any) -> None:
-    """TPM_RC_LOCKOUT where there were too many guesses."""
-    _check(inner, bound_kind(entity))
+    """TPM_RC_LOCKOUT where there were too many guesses; from now on one may follow."""
+    kind = bound_kind(entity)
+    _check(inner, kind)
+    if kind is Bound.PROTECTED:
+        inner.state.dictionary_attack.used = True
 
 
 def check_bound_lockout(inner: Internals, session: Session | None) -> None:
@@ -51,11 +54,8 @@ def note(inner: Internals, entity: Any, *, good: bool) -> None:
     if isinstance(entity, NvIndex) and entity.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
         count_pin(inner, entity, good=good)
         return
-    kind = bound_kind(entity)
-    if kind is Bound.PROTECTED:
-        inner.state.dictionary_attack.used = True
     if not good:
-        _fail(inner, kind)
+        _fail(inner, bound_kind(entity))
 
 
 def note_bound(inner: Internals, session: Session | None) -> bool:

@@ -84,7 +84,10 @@ def _make_rsa(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, byte
     alg = key.public.name_alg
     secret = entropy.random_bytes(DIGEST_SIZE[alg])
     tag = label.encode() + b"\0"
-    return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
+    try:
+        return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
+    except ValueError:  # the digest of a large hash, a small key
+        raise Refusal(TpmRc.VALUE) from None
 
 
 def _make_ecc(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, bytes]:

@@ -61,6 +61,6 @@ def crypt_parameter(
     key = session.session_key + auth_value
     symmetric, alg = session.symmetric, session.auth_hash
     if symmetric.alg == TpmAlgId.XOR:
-        return xor_mask(symmetric.key_bits, key, *nonces, data)
+        return xor_mask(alg, key, *nonces, data)
     crypt = decrypt_parameter if decrypt else encrypt_parameter
     return crypt(alg, symmetric.key_bits, key, *nonces, data)

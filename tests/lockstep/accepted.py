@@ -19,11 +19,12 @@ def _of(kind: str) -> frozenset[int]:
     return frozenset(int(word, 16) for row in words for word in row)
 
 
+# code of the command or *, our response code, the other
 _CODES: Final = {
-    tuple(int(code, 16) for code in pair.split("/"))
+    tuple(each.replace("/", ":").split(":"))
     for row in _ROWS
     if row[0] == "codes"
-    for pair in row[1:]
+    for each in row[1:]
 }
 _PROPERTIES: Final = _of("properties")
 # capability: size of an item, items that only the reference has
@@ -34,9 +35,10 @@ _LEFT_OUT: Final = {
 }
 
 
-def accepted(codes: list[int]) -> bool:
+def accepted(code: int, codes: list[int]) -> bool:
     """Whether these response codes, ours first, may differ."""
-    return tuple(codes) in _CODES
+    pair = tuple(f"{each:03x}" for each in codes)
+    return ("*", *pair) in _CODES or (f"{code:x}", *pair) in _CODES
 
 
 def capability(each: tuple[bytes, ...]) -> list[object]:

@@ -63,7 +63,8 @@ def _attributes(dice: Dice, session: Session | None) -> int:
         bits |= dice.choice((DECRYPT, ENCRYPT, DECRYPT | ENCRYPT))
     if dice.one_in(12):
         bits |= AUDIT | dice.choice((0, 0, 2, 4, 6))
-    return bits | dice.mostly(0, lambda: 1 << dice.randrange(8), 30)
+    other = (8, 0x10, 0x20, 0x40, 0x80)
+    return bits | dice.mostly(0, lambda: dice.choice(other), 30)
 
 
 def _further(world: World, shape: Shape, taken: list[Use]) -> Use | None:

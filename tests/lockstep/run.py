@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from lockstep.dice import Dice
-from lockstep.driver import Driver, ReferenceFailed
+from lockstep.driver import CaseEnds, Driver
 from lockstep.pair import Side
 from lockstep.results import Unlike
 
@@ -38,7 +38,7 @@ def run(sides: Sides, seed: int, steps: Iterable[int]) -> tuple[Driver, Differen
                 done.append(step)
                 driver.step(Dice(f"{seed}/{step}"))
             driver.check_all()
-        except ReferenceFailed:
+        except CaseEnds:
             return driver, None
         except Unlike as unlike:
             return driver, Difference(seed, done, str(unlike), "\n".join(driver.log[-12:]))

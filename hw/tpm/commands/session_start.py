@@ -17,6 +17,7 @@ from pefstack.hw.tpm.guessing import bound_kind
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.interface_types import TPM_SE, TPMI_ALG_HASH
 from pefstack.hw.tpm.nv import NvIndex
+from pefstack.hw.tpm.object_keys import kind_of
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.secret_sharing import check_opens_secrets, open_secret
@@ -95,11 +96,10 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
+    if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
+        raise Refusal(TpmRc.KEY + _TPM_KEY)
     try:
         check_opens_secrets(tpm_key)
-    except Refusal as refusal:
-        raise Refusal(refusal.rc + _TPM_KEY) from None
-    try:
         return open_secret(tpm_key, "SECRET", encrypted)
     except Refusal:  # one code, whatever is wrong with it
         raise Refusal(TpmRc.VALUE + _SALT) from None
