@@ -8,7 +8,7 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc
+from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmaSession, TpmCc
 from pefstack.hw.tpm.command import AuthRole
 from pefstack.hw.tpm.crypto.protection import session_hmac
 from pefstack.hw.tpm.entities import Pcr
@@ -51,11 +51,11 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
 
 def _check_use(inner: Internals, call: Invocation, use: SessionUse, index: int) -> None:
     """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
+    check_bound_lockout(inner, use.session)
     if call.authorized(index) is None:
         _check_useful(use, index)
     if use.session is not None and use.session.is_trial:
         raise Refusal(TpmRc.ATTRIBUTES + where(index))
-    check_bound_lockout(inner, use.session)
 
 
 def _check_useful(use: SessionUse, index: int) -> None:
@@ -85,6 +85,8 @@ def _check_entity(
 ) -> None:
     """One handle's authorization: is it allowed in this way, and is it right."""
     session = uses[index].session
+    if call.command.code == TpmCc.PP_COMMANDS:  # nobody can push a button
+        raise Refusal(TpmRc.PP + where(index))
     takes_auth = _takes_auth_value(session)
     if takes_auth:
         check_lockout(inner, entity)
@@ -134,6 +136,8 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
 def _policy_is_required(entity: Any, role: AuthRole) -> bool:
     if role is AuthRole.DUP:
         return True
+    if isinstance(entity, Pcr):
+        return entity.policy_alg != TpmAlgId.NULL
     if role is not AuthRole.ADMIN:
         return False
     if isinstance(entity, NvIndex):

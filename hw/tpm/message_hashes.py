@@ -42,8 +42,6 @@ def is_safe_block(block: bytes) -> bool:
 
 def hmac_key(loaded: Loadable, asked: int) -> tuple[TpmObject, int]:
     """The key of HMAC and HMAC_Start, and the hash: its own, or the one asked for."""
-    if kind_of(loaded) == TpmAlgId.SYMCIPHER:  # asks for a MAC, and there is none
-        raise Refusal(TpmRc.VALUE + _HASH_ALG)
     if not isinstance(loaded, TpmObject) or kind_of(loaded) != TpmAlgId.KEYEDHASH:
         raise Refusal(TpmRc.TYPE + _KEY)
     if has(loaded, TpmaObject.RESTRICTED):

@@ -60,9 +60,9 @@ def check_definition(authorizing: Hierarchy, public: NvPublic) -> None:
         raise Refusal(TpmRc.SIZE + PUBLIC_INFO)
     _check_type(public)
     is_platform = authorizing.handle == TpmRh.PLATFORM
+    _check_attributes(public, is_platform=is_platform)
     if is_platform is not bool(public.attributes & TpmaNv.PLATFORMCREATE):
         raise Refusal(TpmRc.ATTRIBUTES + _AUTH_HANDLE)
-    _check_attributes(public, is_platform=is_platform)
 
 
 def _check_type(public: NvPublic) -> None:

@@ -17,11 +17,14 @@ def bind_value(entity: Any, auth_hash: int) -> bytes:
     return name + digest(auth_hash, entity.auth_value)
 
 
-def hmac_key(session: Session, entity: Any | None) -> bytes:
+def hmac_key(
+    session: Session, entity: Any | None, present: Any | None = None
+) -> bytes:
     """sessionKey || authValue, as far as the authValue belongs in it.
 
     Not for the entity that the session is bound to; for a policy only after
-    PolicyAuthValue; not where nothing is authorized.
+    PolicyAuthValue; not where nothing is authorized. ``present`` is the entity after
+    the command, which may have given it another authValue.
     """
     if entity is None:
         return session.session_key
@@ -29,7 +32,8 @@ def hmac_key(session: Session, entity: Any | None) -> bytes:
         takes_part = session.policy.needs_auth_value
     else:
         takes_part = session.bound != bind_value(entity, session.auth_hash)
-    auth_value: bytes = entity.auth_value if takes_part else b""
+    source = entity if present is None else present
+    auth_value: bytes = source.auth_value if takes_part else b""
     return session.session_key + auth_value
 
 
