@@ -20,7 +20,7 @@ from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import RC_1, RC_FMT1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.session import SessionUse
-from pefstack.hw.tpm.session_area import read_sessions
+from pefstack.hw.tpm.session_area import read_sessions, where
 from pefstack.hw.tpm.session_hmac import crypt_parameter
 from pefstack.hw.tpm.session_response import answer_sessions
 from pefstack.hw.tpm.state import Internals
@@ -119,8 +119,8 @@ def _decrypt(reader: Reader, call: Invocation, uses: list[SessionUse]) -> None:
         start = reader.offset
         try:
             hidden = reader.take(UINT16(reader))
-        except Refusal as refusal:
-            raise Refusal(refusal.rc + RC_P + RC_1) from None
+        except Refusal:
+            raise Refusal(TpmRc.SIZE + where(index)) from None
         nonces = use.nonce_caller, use.session.nonce_tpm
         entity = call.authorized(index)
         clear = crypt_parameter(use.session, entity, nonces, hidden, decrypt=True)

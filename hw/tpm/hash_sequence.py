@@ -45,11 +45,7 @@ def hash_end(inner: Internals) -> None:
 def _drtm(inner: Internals, sequence: dict[int, Any]) -> None:
     """PCR 17 to 22 become zeros; a restart is counted, as the reference does."""
     state = inner.state
-    for pcr in range(PCR_COUNT):
-        if DRTM_MASK >> pcr & 1:
-            state.pcrs.reset(pcr)
-    for alg, value in _values(inner, DRTM_PCR, sequence, 0).items():
-        state.pcrs.values[alg][DRTM_PCR] = value
+    state.pcrs.start_drtm(_values(inner, DRTM_PCR, sequence, 0))
     state.restart_count = state.restart_count + 1 & 0xFFFFFFFF
     state.touch()
 

@@ -33,6 +33,7 @@ from lockstep.world import World
 SHAPES: Final = (*KEYS, *NV, *OBJECTS, *POLICIES, *SYSTEM)
 BY_CODE: Final = {shape.code: shape for shape in SHAPES}
 _WEIGHTS: Final = [shape.weight for shape in SHAPES]
+_SHUTDOWN: Final = 0x145
 FAILURE: Final = 0x101
 _MAY_FLUSH: Final = frozenset((0x121, 0x124, 0x125, 0x126, 0x144))
 
@@ -136,6 +137,8 @@ class Driver:
             self._answered(sent, answers)
         if code in _MAY_FLUSH and not rc:
             self._look_around()
+        if code == _SHUTDOWN and not rc:  # what may follow is the maker's affair
+            self._cycle(bytes(2))
 
     def _answered(self, sent: Sent, answers: Each) -> None:
         shape = sent.shape
@@ -264,7 +267,9 @@ class Driver:
             same(answers, f"handles from 0x{first:08x}")
             raw = answers[0][19:]
             handles = {number(raw[at : at + 4]) for at in range(0, len(raw), 4)}
-            found |= {each | 0x02000000 if first == 0x03000000 else each for each in handles}
+            found |= {
+                each | 0x02000000 if first == 0x03000000 else each for each in handles
+            }
         self.world.forget(found)
         for handle in sorted(self.world.nv):
             self._read_name(handle)
@@ -295,8 +300,9 @@ class Driver:
         if dice.one_in(4):
             self._cycle(u16(0))
             return
-        self.execute(self._same(0x145, u16(dice.randrange(2))))
-        self._cycle(u16(dice.randrange(2)))
+        kind = dice.randrange(2)
+        rc, _ = self.execute(self._same(0x145, u16(kind)))
+        self._cycle(u16(dice.randrange(2) if kind and not rc else 0))
 
     def _cycle(self, kind: bytes) -> None:
         self.log.append("power cycle")
@@ -305,7 +311,9 @@ class Driver:
             side.power_on()
         if self.dice.one_in(4):
             self._hash_lines()
-        self.world.locality = self.dice.mostly(0, lambda: self.dice.choice((3, 4, 1)), 6)
+        self.world.locality = self.dice.mostly(
+            0, lambda: self.dice.choice((3, 4, 1)), 6
+        )
         rc, _ = self.execute(self._same(0x144, kind))
         if rc:
             self.execute(self._same(0x144, bytes(2)))

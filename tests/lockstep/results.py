@@ -56,7 +56,9 @@ def check(letters: str, fields: list[Each], *, determined: bool) -> None:
             values = ", ".join(str(one) for one in seen)
             if isinstance(seen[0], dict):
                 pairs = [set(one.items()) for one in seen if isinstance(one, dict)]
-                values = str([sorted(one - pairs[-1 - n]) for n, one in enumerate(pairs)])
+                values = str(
+                    [sorted(one - pairs[-1 - n]) for n, one in enumerate(pairs)]
+                )
             raise Unlike(f"result {position + 1}: {values}")
 
 

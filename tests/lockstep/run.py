@@ -27,7 +27,9 @@ class Difference:
         return f"seed {self.seed}, steps {self.steps}: {self.what}\n{self.last}"
 
 
-def run(sides: Sides, seed: int, steps: Iterable[int]) -> tuple[Driver, Difference | None]:
+def run(
+    sides: Sides, seed: int, steps: Iterable[int]
+) -> tuple[Driver, Difference | None]:
     """These steps of a seed, on new TPMs; how they differ, if they do."""
     done: list[int] = []
     with sides() as made:
@@ -41,7 +43,9 @@ def run(sides: Sides, seed: int, steps: Iterable[int]) -> tuple[Driver, Differen
         except CaseEnds:
             return driver, None
         except Unlike as unlike:
-            return driver, Difference(seed, done, str(unlike), "\n".join(driver.log[-12:]))
+            return driver, Difference(
+                seed, done, str(unlike), "\n".join(driver.log[-12:])
+            )
     if driver.unlike:
         return driver, Difference(seed, done, *next(iter(driver.unlike.items())))
     return driver, None

@@ -164,6 +164,4 @@ def hmac_fits(
         return got.hmac == b""
     rp_hash = hash_of(session.alg, bytes(4), u32(code), body)
     flags = u8(got.attributes)
-    return got.hmac == mac(
-        session.alg, key, rp_hash, got.nonce + use.nonce + flags
-    )
+    return got.hmac == mac(session.alg, key, rp_hash, got.nonce + use.nonce + flags)

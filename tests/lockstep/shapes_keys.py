@@ -68,7 +68,12 @@ def _creation(m: Making) -> list[Piece]:
     kept = m.world.kept("creation")
     head = _qualifying(m)
     if kept is None:
-        return [head, m.dice.digest(), m.dice.scheme(), bytes.fromhex("8021" + _NO_TICKET)]
+        return [
+            head,
+            m.dice.digest(),
+            m.dice.scheme(),
+            bytes.fromhex("8021" + _NO_TICKET),
+        ]
     for handle, thing in m.world.objects.items():
         if thing.names == kept.about[1]:
             m.handles[1] = handle
@@ -164,8 +169,12 @@ def _number(dice: Dice) -> bytes:
 
 def _rsa_block(m: Making) -> list[Piece]:
     dice = m.dice
-    scheme = bytes.fromhex(dice.choice(("0010", "0010", "0015", "0017000b", "0014000b")))
-    label = dice.mostly(two_b(b""), lambda: two_b(dice.choice((b"label\0", b"label"))), 4)
+    scheme = bytes.fromhex(
+        dice.choice(("0010", "0010", "0015", "0017000b", "0014000b"))
+    )
+    label = dice.mostly(
+        two_b(b""), lambda: two_b(dice.choice((b"label\0", b"label"))), 4
+    )
     kept = m.world.kept("rsa")
     message: Piece = _number(dice) if kept is None else two_b_each(kept.values)
     return [message, scheme, label]
@@ -224,13 +233,41 @@ def _two_phase(m: Making) -> list[Piece]:
 _nv: Final = (World.either_keeper, World.index)
 
 SHAPES: Final = (
-    Shape(0x148, (World.anything, _signer), 2, _attesting, "AS", False, None, 4, True, True),
-    Shape(0x14A, (_signer, World.anything), 1, _creation, "AS", False, None, 3, True, True),
+    Shape(
+        0x148,
+        (World.anything, _signer),
+        2,
+        _attesting,
+        "AS",
+        False,
+        None,
+        4,
+        True,
+        True,
+    ),
+    Shape(
+        0x14A, (_signer, World.anything), 1, _creation, "AS", False, None, 3, True, True
+    ),
     Shape(0x158, (_signer,), 1, _quote, "AS", False, None, 5, True, True),
-    Shape(0x14C, (_endorsement, _signer), 2, _attesting, "AS", False, None, 3, True, True),
+    Shape(
+        0x14C, (_endorsement, _signer), 2, _attesting, "AS", False, None, 3, True, True
+    ),
     Shape(0x184, (_signer, *_nv), 2, _part, "AS", False, None, 4, True, True),
-    Shape(0x14D, (_endorsement, _signer, _audited), 2, _attesting, "AS", False, None, 2, True, True),
-    Shape(0x133, (_endorsement, _signer), 2, _attesting, "AS", False, None, 2, True, True),
+    Shape(
+        0x14D,
+        (_endorsement, _signer, _audited),
+        2,
+        _attesting,
+        "AS",
+        False,
+        None,
+        2,
+        True,
+        True,
+    ),
+    Shape(
+        0x133, (_endorsement, _signer), 2, _attesting, "AS", False, None, 2, True, True
+    ),
     Shape(0x15D, (_key,), 1, _sign, "S", False, _signed, 8, True),
     Shape(0x177, (_key,), 0, _verify, "T", False, _verified, 6, True),
     Shape(0x17D, (), 0, _hash, "BT", False, _hashed, 5, True, True),

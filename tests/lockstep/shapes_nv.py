@@ -25,7 +25,9 @@ def any_hierarchy(world: World) -> int:
 
 
 def _attributes(dice: Dice, auth_handle: int) -> int:
-    kind = dice.mostly(dice.choice((0, 0, 0, 1, 2, 4, 8, 9)), lambda: dice.randrange(16))
+    kind = dice.mostly(
+        dice.choice((0, 0, 0, 1, 2, 4, 8, 9)), lambda: dice.randrange(16)
+    )
     bits = dice.mostly(_RIGHTS, lambda: dice.getrandbits(32) & _RIGHTS, 3)
     if kind in (8, 9):
         bits &= ~4
@@ -102,7 +104,10 @@ def _policy(m: Making) -> list[Piece]:
     if dice.one_in(4):
         return [two_b(b"") + u16(0x10)]
     alg = dice.hash()
-    return [dice.mostly(two_b(policy_for(dice, alg)), lambda: dice.digest(alg)), u16(alg)]
+    return [
+        dice.mostly(two_b(policy_for(dice, alg)), lambda: dice.digest(alg)),
+        u16(alg),
+    ]
 
 
 def _control(m: Making) -> list[Piece]:

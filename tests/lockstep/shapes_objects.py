@@ -55,9 +55,7 @@ def _kind_of(params: bytes) -> str:
     return _KIND_OF.get(rest[2 : 2 + number(rest[:2])], "")
 
 
-def _loaded(
-    world: World, done: Done, kind: str, auth: bytes, names: Each
-) -> None:
+def _loaded(world: World, done: Done, kind: str, auth: bytes, names: Each) -> None:
     same = alike(names)
     world.objects[done.made] = Thing(done.made, kind, auth, names, same)
 
@@ -116,7 +114,9 @@ def _external(m: Making) -> list[Piece]:
         public = public[:at] + dice.randbytes(2) + public[at + 2 :]
     _KIND_OF[public] = kind
     _KIND_OF[b"auth" + sensitive] = auth.decode()
-    where = dice.mostly(NULL, lambda: dice.choice((OWNER, PLATFORM, dice.any_handle())), 4)
+    where = dice.mostly(
+        NULL, lambda: dice.choice((OWNER, PLATFORM, dice.any_handle())), 4
+    )
     return [two_b(sensitive), two_b(public), u32(where)]
 
 
@@ -190,7 +190,10 @@ def _context_loaded(world: World, done: Done) -> None:
 
 def _credential(m: Making) -> list[Piece]:
     names = m.world.names(m.world.object())
-    return [m.dice.digest(), m.dice.mostly(two_b_each(names), lambda: m.own([m.dice.sized(68)]))]
+    return [
+        m.dice.digest(),
+        m.dice.mostly(two_b_each(names), lambda: m.own([m.dice.sized(68)])),
+    ]
 
 
 def _credential_made(world: World, done: Done) -> None:
@@ -255,19 +258,56 @@ _object = World.anything
 SHAPES: Final = (
     Shape(0x131, (_hierarchy,), 1, _creating, "lClTl", True, _primary, 10, True, True),
     Shape(0x153, (parent,), 1, _creating, "blClT", False, _created, 8, True, True),
-    Shape(0x191, (_any_parent,), 1, _creating_loaded, "bll", True, _created_loaded, 6, True, True),
+    Shape(
+        0x191,
+        (_any_parent,),
+        1,
+        _creating_loaded,
+        "bll",
+        True,
+        _created_loaded,
+        6,
+        True,
+        True,
+    ),
     Shape(0x157, (parent,), 1, _load, "l", True, _load_learnt, 8, True, True),
     Shape(0x167, (), 0, _external, "B", True, _external_learnt, 14, True, True),
     Shape(0x173, (_object,), 0, results="ddd", shown=True, weight=6),
     Shape(0x15E, (World.sealed,), 1, results="B", shown=True, weight=5),
-    Shape(0x150, (_object, parent), 1, _new_auth, "b", hidden=True, shown=True, weight=2),
+    Shape(
+        0x150, (_object, parent), 1, _new_auth, "b", hidden=True, shown=True, weight=2
+    ),
     Shape(0x165, (), 0, _flush, learn=_flushed, weight=16),
     Shape(0x162, (_context,), 0, results="r", learn=_saved, weight=6),
     Shape(0x161, (), 0, _context_load, "", True, _context_loaded, 6),
-    Shape(0x168, (parent,), 0, _credential, "bb", False, _credential_made, 4, True, True),
-    Shape(0x147, (_object, parent), 2, _activate, "B", weight=4, hidden=True, shown=True),
-    Shape(0x14B, (_object, _new_parent), 1, _duplicate, "lbb", False, _duplicated, 4, True, True),
-    Shape(0x152, (_new_parent, _new_parent), 1, _rewrap, "bb", weight=2, hidden=True, shown=True),
+    Shape(
+        0x168, (parent,), 0, _credential, "bb", False, _credential_made, 4, True, True
+    ),
+    Shape(
+        0x147, (_object, parent), 2, _activate, "B", weight=4, hidden=True, shown=True
+    ),
+    Shape(
+        0x14B,
+        (_object, _new_parent),
+        1,
+        _duplicate,
+        "lbb",
+        False,
+        _duplicated,
+        4,
+        True,
+        True,
+    ),
+    Shape(
+        0x152,
+        (_new_parent, _new_parent),
+        1,
+        _rewrap,
+        "bb",
+        weight=2,
+        hidden=True,
+        shown=True,
+    ),
     Shape(0x156, (parent,), 1, _import, "b", False, _imported, 4, True, True),
     Shape(0x120, (World.keeper, _object), 1, evicted_to, learn=evicted, weight=5),
 )

@@ -33,7 +33,10 @@ def _bind(world: World) -> int:
 
 def _start(m: Making) -> list[Piece]:
     dice = m.dice
-    nonce = dice.mostly(dice.randbytes(dice.choice((16, 20, 32))), lambda: dice.randbytes(dice.randrange(70)))
+    nonce = dice.mostly(
+        dice.randbytes(dice.choice((16, 20, 32))),
+        lambda: dice.randbytes(dice.randrange(70)),
+    )
     salt = dice.mostly(two_b(b""), lambda: dice.sized(256), 12)
     kind = dice.mostly(dice.choice((0, 0, 1, 1, 3)), lambda: dice.randrange(256), 20)
     return [two_b(nonce), salt, u8(kind), dice.symmetric(), u16(dice.hash())]
@@ -84,9 +87,7 @@ def _branches(m: Making) -> list[Piece]:
     alg = session.alg if session else 0x0B
     count = dice.mostly(dice.randrange(2, 5), lambda: dice.choice((0, 1, 8, 9)))
     zeros = two_b(bytes(len(hash_of(alg))))
-    items: list[Piece] = [
-        dice.choice((zeros, dice.digest(alg))) for _ in range(count)
-    ]
+    items: list[Piece] = [dice.choice((zeros, dice.digest(alg))) for _ in range(count)]
     known = m.world.bag.get("policy", [])
     if known and items:
         items[0] = two_b_each(dice.choice(known).values)
@@ -116,7 +117,11 @@ def _timer(m: Making) -> list[Piece]:
     dice = m.dice
     operand = two_b(u32(dice.randrange(3)))
     offset = dice.choice((16, 16, 20, 20, 22, 25, 0xFFFF))
-    return [dice.mostly(operand, lambda: dice.sized(64)), u16(offset), u16(dice.randrange(13))]
+    return [
+        dice.mostly(operand, lambda: dice.sized(64)),
+        u16(offset),
+        u16(dice.randrange(13)),
+    ]
 
 
 def _expiration(dice: Dice) -> bytes:
@@ -153,8 +158,20 @@ def _signed(m: Making) -> list[Piece]:
 def _ticket(m: Making) -> list[Piece]:
     kept = m.world.kept("auth ticket")
     if kept is None:
-        return [two_b(b""), two_b(b""), two_b(b""), two_b(b""), bytes.fromhex("8023400000070000")]
-    return [two_b_each(kept.about[0]), _cp_hash(m), _ref(m), m.dice.sized(64), kept.values]
+        return [
+            two_b(b""),
+            two_b(b""),
+            two_b(b""),
+            two_b(b""),
+            bytes.fromhex("8023400000070000"),
+        ]
+    return [
+        two_b_each(kept.about[0]),
+        _cp_hash(m),
+        _ref(m),
+        m.dice.sized(64),
+        kept.values,
+    ]
 
 
 def _authorize(m: Making) -> list[Piece]:
@@ -190,8 +207,27 @@ SHAPES: Final = (
     Shape(0x187, _session, 0, learn=_learn, weight=1),
     Shape(0x18F, _session, 0, _yes_no, learn=_learn),
     Shape(0x171, _session, 0, _branches, learn=_learn),
-    Shape(0x151, (entity, policy_session), 1, _secret, "bT", learn=_learn, hidden=True, shown=True, weight=6),
-    Shape(0x160, (World.anything, policy_session), 0, _signed, "bT", learn=_learn, hidden=True, shown=True),
+    Shape(
+        0x151,
+        (entity, policy_session),
+        1,
+        _secret,
+        "bT",
+        learn=_learn,
+        hidden=True,
+        shown=True,
+        weight=6,
+    ),
+    Shape(
+        0x160,
+        (World.anything, policy_session),
+        0,
+        _signed,
+        "bT",
+        learn=_learn,
+        hidden=True,
+        shown=True,
+    ),
     Shape(0x172, _session, 0, _ticket, learn=_learn, hidden=True, weight=2),
     Shape(0x16A, _session, 0, _authorize, learn=_learn, hidden=True, weight=3),
     Shape(0x188, _session, 0, _duplication, learn=_learn, hidden=True, weight=3),
