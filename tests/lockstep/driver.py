@@ -136,7 +136,7 @@ class Driver:
         if not rc:
             self._answered(sent, answers)
         if code in _MAY_FLUSH and not rc:
-            self._look_around()
+            self.look_around()
         if code == _SHUTDOWN and not rc:  # what may follow is the maker's affair
             self._cycle(bytes(2))
 
@@ -145,7 +145,7 @@ class Driver:
         at = 14 if shape.gives_handle else 10
         same(tuple(each[10:at] for each in answers), "handles")
         if sent.spoilt:
-            self._look_around()
+            self.look_around()
             return
         bodies = tuple(each[at:] for each in answers)
         done = Done(
@@ -256,7 +256,7 @@ class Driver:
         raw = sized(u16(0x8001) + u32(0) + u32(code) + body)
         return (raw,) * len(self.sides)
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         """Ask what there still is."""
         found: set[int] = set()
         for first in (0x01000000, 0x02000000, 0x03000000, 0x80000000, 0x81000000):
@@ -284,7 +284,7 @@ class Driver:
         for cap in range(11):
             first = 0x200 if cap == 6 else 0
             self._compared(0x17A, u32(cap) + u32(first) + u32(254), f"capability {cap}")
-        self._look_around()
+        self.look_around()
 
     def _compared(self, code: int, body: bytes, what: str) -> None:
         rc, answers = self.execute(self._same(code, body))
@@ -319,7 +319,7 @@ class Driver:
             self.execute(self._same(0x144, bytes(2)))
         self.world.restarted()
         self.world.locality = 0
-        self._look_around()
+        self.look_around()
 
     def _hash_lines(self) -> None:
         data = self.dice.randbytes(self.dice.randrange(70))
