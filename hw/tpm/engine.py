@@ -95,6 +95,8 @@ class Tpm:
             return execute(self._inner, command, locality)
         except Refusal as refusal:
             return _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE, refusal.rc)
+        finally:
+            self._inner.state.objects.borrowed = 0
 
     def hash_start(self) -> None:
         """_TPM_Hash_Start; the establishment bit is set."""

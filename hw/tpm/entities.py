@@ -77,7 +77,10 @@ def _persistent(inner: Internals, handle: int) -> TpmObject:
     found = inner.state.objects.persistent.get(handle)
     keeper = TpmRh.PLATFORM if handle >= PLATFORM_PERSISTENT else TpmRh.OWNER
     hierarchies = inner.state.hierarchies
-    if found is None or not hierarchies[keeper].enabled:
+    if not hierarchies[keeper].enabled:
+        raise Refusal(TpmRc.HANDLE)
+    inner.state.objects.borrow()
+    if found is None:
         raise Refusal(TpmRc.HANDLE)
     if not hierarchies[found.hierarchy].enabled:  # an endorsement key, the owner's
         raise Refusal(TpmRc.HANDLE)
@@ -99,9 +102,11 @@ def _nv_index(inner: Internals, handle: int) -> NvIndex:
 
 
 def _session(inner: Internals, handle: int) -> Session:
-    found = inner.state.sessions.get(handle)
-    if found is None:
-        raise Refusal(TpmRc.REFERENCE_H0)
+    sessions = inner.state.sessions
+    found = sessions.get(handle)
+    if found is None:  # a loaded session of the other type has this number
+        loaded = sessions.is_loaded(handle)
+        raise Refusal(TpmRc.HANDLE if loaded else TpmRc.REFERENCE_H0)
     return found
 
 

@@ -18,9 +18,9 @@ from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands.table import CODES, COMMANDS
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
+from pefstack.hw.tpm.response_codes import RC_1, RC_FMT1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.session import SessionUse
-from pefstack.hw.tpm.session_area import read_sessions
+from pefstack.hw.tpm.session_area import read_sessions, where
 from pefstack.hw.tpm.session_hmac import crypt_parameter
 from pefstack.hw.tpm.session_response import answer_sessions
 from pefstack.hw.tpm.state import Internals
@@ -89,6 +89,8 @@ def _entity(inner: Internals, handle: int, index: int) -> Any:
     except Refusal as refusal:
         if refusal.rc in _REFERENCES:  # a warning that counts the handles itself
             raise Refusal(refusal.rc + index) from None
+        if not refusal.rc & RC_FMT1:
+            raise
         raise Refusal(refusal.rc + (index + 1) * RC_1) from None
 
 
@@ -116,8 +118,8 @@ def _decrypt(reader: Reader, call: Invocation, uses: list[SessionUse]) -> None:
         start = reader.offset
         try:
             hidden = reader.take(UINT16(reader))
-        except Refusal as refusal:
-            raise Refusal(refusal.rc + RC_P + RC_1) from None
+        except Refusal:
+            raise Refusal(TpmRc.SIZE + where(index)) from None
         nonces = use.nonce_caller, use.session.nonce_tpm
         entity = call.authorized(index)
         clear = crypt_parameter(use.session, entity, nonces, hidden, decrypt=True)
@@ -147,6 +149,7 @@ def _response(
     uses: list[SessionUse] | None,
 ) -> bytes:
     """A command with sessions is answered with sessions (Part 1, "Response")."""
+    inner.state.objects.borrowed = 0
     marshalled = [
         put(each) for put, each in zip(call.command.results, results, strict=True)
     ]

@@ -62,6 +62,19 @@ class PcrBanks:
             bank[pcr] = bytes(DIGEST_SIZE[alg])
         self._count(pcr)
 
+    def start_drtm(self, values: Mapping[int, bytes]) -> None:
+        """Dynamic launch: PCR 17 to 22 become zeros, then PCR 17 its new value.
+
+        Counted are the banks where PCR 17 is set.
+        """
+        for alg, bank in self.values.items():
+            for pcr in range(PCR_COUNT):
+                if DRTM_MASK >> pcr & 1:
+                    bank[pcr] = bytes(DIGEST_SIZE[alg])
+        for alg, value in values.items():
+            self.values[alg][DRTM_PCR] = value
+            self._count(DRTM_PCR)
+
     def read(
         self, selections: list[PcrSelect], max_count: int
     ) -> tuple[list[PcrSelect], list[bytes]]:

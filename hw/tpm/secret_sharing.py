@@ -7,13 +7,15 @@ from pefstack.hw.tpm.buffers import TPMS_ECC_POINT
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject
 from pefstack.hw.tpm.crypto.kdf import kdfe
 from pefstack.hw.tpm.object_keys import ecc_key, ecc_public, rsa_key, rsa_public
-from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.objects import Loadable, TpmObject
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.structures import Reader, put_pair
 
 
-def check_opens_secrets(key: TpmObject) -> None:
+def check_opens_secrets(key: Loadable) -> None:
     """TPM_RC_ATTRIBUTES for a key that does not decrypt, TPM_RC_KEY for no key."""
+    if not isinstance(key, TpmObject):
+        raise Refusal(TpmRc.KEY)
     if key.public.type not in (TpmAlgId.RSA, TpmAlgId.ECC) or key.sensitive is None:
         raise Refusal(TpmRc.KEY)
     if not key.public.attributes & TpmaObject.DECRYPT:
@@ -82,7 +84,10 @@ def _make_rsa(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, byte
     alg = key.public.name_alg
     secret = entropy.random_bytes(DIGEST_SIZE[alg])
     tag = label.encode() + b"\0"
-    return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
+    try:
+        return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
+    except ValueError:  # the digest of a large hash, a small key
+        raise Refusal(TpmRc.VALUE) from None
 
 
 def _make_ecc(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, bytes]:

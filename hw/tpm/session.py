@@ -14,12 +14,12 @@ POLICY_FIRST: Final = TpmHt.POLICY_SESSION << 24
 ALL_LOCALITIES: Final = 0
 
 
-class Guess(Enum):
-    """What a wrong authorization guesses at, for the protection against that."""
+class Bound(Enum):
+    """What a session is bound to, as far as guesses of an authValue count."""
 
-    NONE = "nothing that is protected"
-    PROTECTED = "a protected authValue"
-    LOCKOUT = "lockoutAuth"
+    FREE = 0
+    PROTECTED = 1
+    LOCKOUT = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +54,7 @@ class Session:
     """A session in one of the loaded slots.
 
     ``bound`` is the Name and a digest of the authValue of the entity it is bound to, or
-    empty; ``guesses_at`` says whose authValue a wrong HMAC guesses at, besides that of
-    the entity it authorizes. ``policy`` is None for an HMAC session.
+    empty. ``policy`` is None for an HMAC session.
     """
 
     handle: int
@@ -64,7 +63,7 @@ class Session:
     session_key: bytes = field(repr=False)
     nonce_tpm: bytes
     bound: bytes = field(default=b"", repr=False)
-    guesses_at: Guess = Guess.NONE
+    bound_kind: Bound = Bound.FREE
     policy: PolicyState | None = None
     is_trial: bool = False
     audit_digest: bytes = b""
@@ -80,14 +79,15 @@ class Session:
         """Whether its handle is one of a policy session; trial ones are, too."""
         return self.handle >= POLICY_FIRST
 
-    def restart_policy(self) -> None:
-        """The policy as at the start; nonces and keys stay."""
-        self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
-
     @property
     def can_encrypt(self) -> bool:
         """Whether it was started with a symmetric algorithm."""
         return self.symmetric.alg != TpmAlgId.NULL
+
+    def restart_policy(self) -> None:
+        """A policy as at the start; nonces and keys stay."""
+        if self.policy is not None:
+            self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
 
     def fork(self) -> Session:
         """An independent copy."""
@@ -99,8 +99,7 @@ class Session:
 class SessionUse:
     """A session as one command carries it; ``session`` is None for a password.
 
-    ``auth`` is the HMAC, or the password; ``takes_auth_value`` says whether that of the
-    entity is in the keys of both HMACs, the command's and the response's.
+    ``auth`` is the HMAC, or the password.
     """
 
     handle: int
@@ -108,7 +107,6 @@ class SessionUse:
     nonce_caller: bytes
     attributes: int
     auth: bytes = field(repr=False)
-    takes_auth_value: bool = False
 
     def has(self, attribute: TpmaSession) -> bool:
         """Whether an attribute is set for this command."""

@@ -17,27 +17,21 @@ def bind_value(entity: Any, auth_hash: int) -> bytes:
     return name + digest(auth_hash, entity.auth_value)
 
 
-def takes_auth_value(session: Session, entity: Any | None) -> bool:
-    """Whether the authValue of what is authorized belongs in the key.
+def hmac_key(session: Session, entity: Any | None, present: Any | None = None) -> bytes:
+    """sessionKey || authValue, as far as the authValue belongs in it.
 
     Not for the entity that the session is bound to; for a policy only after
-    PolicyAuthValue; not where nothing is authorized.
+    PolicyAuthValue; not where nothing is authorized. ``present`` is the entity after
+    the command, which may have given it another authValue.
     """
     if entity is None:
-        return False
-    if session.policy is not None:
-        return session.policy.needs_auth_value
-    return session.bound != bind_value(entity, session.auth_hash)
-
-
-def hmac_key(use: SessionUse, session: Session, entity: Any | None) -> bytes:
-    """sessionKey, and behind it the authValue if the command was to have it there.
-
-    That was decided when the command came: it may have changed the entity's Name.
-    """
-    if entity is None or not use.takes_auth_value:
         return session.session_key
-    auth_value: bytes = entity.auth_value
+    if session.policy is not None:
+        takes_part = session.policy.needs_auth_value
+    else:
+        takes_part = session.bound != bind_value(entity, session.auth_hash)
+    source = entity if present is None else present
+    auth_value: bytes = source.auth_value if takes_part else b""
     return session.session_key + auth_value
 
 
@@ -69,6 +63,6 @@ def crypt_parameter(
     key = session.session_key + auth_value
     symmetric, alg = session.symmetric, session.auth_hash
     if symmetric.alg == TpmAlgId.XOR:
-        return xor_mask(symmetric.key_bits, key, *nonces, data)
+        return xor_mask(alg, key, *nonces, data)
     crypt = decrypt_parameter if decrypt else encrypt_parameter
     return crypt(alg, symmetric.key_bits, key, *nonces, data)

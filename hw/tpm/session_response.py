@@ -33,21 +33,21 @@ def answer_sessions(
     results = _encrypted(uses, entities, results)
     _audit(inner, call, uses, results)
     area = b"".join(
-        _answer(call, use, entity, results)
-        for use, entity in zip(uses, entities, strict=True)
+        _answer(call, use, index, entities[index], results)
+        for index, use in enumerate(uses)
     )
     for use in uses:
-        _end(inner, use)
+        _end_use(inner, use)
     return results, area
 
 
-def _end(inner: Internals, use: SessionUse) -> None:
-    """A session ends unless it is continued; a policy then begins again."""
+def _end_use(inner: Internals, use: SessionUse) -> None:
+    """A session goes, or goes on; a policy goes on from its beginning."""
     if use.session is None:
         return
     if not use.has(TpmaSession.CONTINUE_SESSION):
         inner.state.sessions.flush(use.handle)
-    elif use.session.policy is not None:
+    if use.session.policy is not None:
         use.session.restart_policy()
         use.session.started_at = inner.time()
 
@@ -98,12 +98,18 @@ def _audit(
 
 
 def _answer(
-    call: Invocation, use: SessionUse, entity: Any | None, results: bytes
+    call: Invocation,
+    use: SessionUse,
+    index: int,
+    entity: Any | None,
+    results: bytes,
 ) -> bytes:
     session = use.session
     if session is None:
         return PASSWORD_RESPONSE
-    mac = _hmac(call, use, session, entity, results)
+    judged = None if entity is None else call.entities[index]
+    key = hmac_key(session, judged, entity)
+    mac = _hmac(call, use, session, key, results)
     head = put_tpm2b(session.nonce_tpm) + bytes((use.attributes,))
     return head + put_tpm2b(mac)
 
@@ -112,11 +118,10 @@ def _hmac(
     call: Invocation,
     use: SessionUse,
     session: Session,
-    entity: Any | None,
+    key: bytes,
     results: bytes,
 ) -> bytes:
     """Empty for a policy without any key, and where the password was sent in clear."""
-    key = hmac_key(use, session, entity)
     policy = session.policy
     if policy is not None and (policy.needs_password or not (key or use.auth)):
         return b""

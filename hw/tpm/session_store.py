@@ -70,6 +70,10 @@ class SessionStore:
         del self.saved[handle & _NUMBER]
         self.loaded[handle & _NUMBER] = kept[1]
 
+    def is_loaded(self, handle: int) -> bool:
+        """Whether a loaded session has this number, whatever its type."""
+        return handle & _NUMBER in self.loaded
+
     def is_active(self, handle: int) -> bool:
         """Whether a session has this number, loaded or saved, whatever its type."""
         return self._is_active(handle & _NUMBER)

@@ -43,6 +43,8 @@ from pefstack.hw.tpm.structures import (
 
 _LIST_SIZE: Final = MAX_CAP_BUFFER - 8  # without capability and count
 _PROPERTY: Final = RC_P + 2 * RC_1  # the second parameter
+FIRST_ACT: Final = 0x4000_0110  # TPM_RH_ACT_0
+LAST_ACT: Final = 0x4000_011F
 _NUMBER: Final = 0xFFFFFF  # of a session's handle
 _CODE_MASK: Final = 0xFFFF  # of TPMA_CC: the command's number
 
@@ -118,6 +120,13 @@ def _auth_policies(inner: Internals, first: int, count: int) -> Answer:
     return _page(sorted(rows), first, count)
 
 
+def _timers(inner: Internals, first: int, count: int) -> Answer:
+    """Authenticated countdown timers: there is none."""
+    if not FIRST_ACT <= first <= LAST_ACT:
+        raise Refusal(TpmRc.VALUE + _PROPERTY)
+    return _page([], first, count)
+
+
 def _policy(hierarchy: Hierarchy) -> TaggedDigest:
     return hierarchy.policy_alg, hierarchy.auth_policy
 
@@ -174,6 +183,7 @@ _LISTS: Final[dict[int, Callable[[Internals, int, int], Answer]]] = {
     TpmCap.PCR_PROPERTIES: _pcr_properties,
     TpmCap.ECC_CURVES: _curves,
     TpmCap.AUTH_POLICIES: _auth_policies,
+    TpmCap.ACT: _timers,
 }
 
 GET_CAPABILITY: Final = Command(

@@ -44,6 +44,7 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
         _forget(inner)
     if effect != "resume":
         _restart(inner, is_reset=effect == "reset", is_orderly=is_orderly)
+    state.objects.flush_all()
     state.sessions.keep_saved()
     state.objects.transient.clear()
     _start_clock(inner)
