@@ -94,7 +94,7 @@ def start(
     answer = tpm.execute(command(0x176, params, handles=(NULL, bind)))
     assert rc_of(answer) == 0, hex(rc_of(answer))
     handle, nonce_tpm = int.from_bytes(answer[10:14], "big"), answer[16:]
-    bits = len(nonce_tpm) * 8
+    bits = len(hash_of(alg)) * 8
     key = b""
     if bind != NULL:
         key = kdfa(alg, bind_auth, b"ATH", nonce_tpm, nonce, bits)

@@ -139,14 +139,14 @@ def test_command_parameter_is_decrypted() -> None:
     hidden = session.crypt(data, session.nonce_caller, session.nonce_tpm, decrypt=False)
     other = tpm._inner.entropy.fork()
     other.stir(data)
-    nonce = other.random_bytes(32)
+    nonce = other.random_bytes(16)
     send(tpm, 0x146, two_b(hidden), {}, session)
     assert session.nonce_tpm == nonce  # drawn after the stir: the clear data went in
 
 
 @pytest.mark.parametrize(
     ("attributes", "rc"),
-    [(0x01, 0x982), (0x21, 0x982), (0x43, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
+    [(0x01, 0x982), (0x21, 0x982), (0x03, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
 )
 def test_attributes_that_make_no_sense(attributes: int, rc: int) -> None:
     """Useless, nothing to decrypt, exclusive without audit, reserved, no cipher."""
