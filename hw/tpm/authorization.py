@@ -29,7 +29,7 @@ from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
-from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key
+from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, is_bound_to
 from pefstack.hw.tpm.state import Internals
 
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
@@ -189,7 +189,8 @@ def _hmac_is_good(
     session = use.session
     if session is None:
         return False
-    key = hmac_key(session, entity)
+    use.is_bound = is_bound_to(session, entity)
+    key = hmac_key(session, entity, is_bound=use.is_bound)
     if session.is_policy and not key:
         return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
     return compare_digest(use.auth, _hmac(call, uses, index, key))

@@ -99,7 +99,7 @@ class Session:
 class SessionUse:
     """A session as one command carries it; ``session`` is None for a password.
 
-    ``auth`` is the HMAC, or the password.
+    ``auth`` is the HMAC, or the password. ``is_bound``: to what it authorizes here.
     """
 
     handle: int
@@ -107,6 +107,7 @@ class SessionUse:
     nonce_caller: bytes
     attributes: int
     auth: bytes = field(repr=False)
+    is_bound: bool = False
 
     def has(self, attribute: TpmaSession) -> bool:
         """Whether an attribute is set for this command."""

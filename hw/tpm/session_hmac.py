@@ -17,21 +17,26 @@ def bind_value(entity: Any, auth_hash: int) -> bytes:
     return name + digest(auth_hash, entity.auth_value)
 
 
-def hmac_key(session: Session, entity: Any | None, present: Any | None = None) -> bytes:
+def is_bound_to(session: Session, entity: Any | None) -> bool:
+    """Whether a session is bound to the entity as it is now."""
+    if entity is None or not session.bound:
+        return False
+    return session.bound == bind_value(entity, session.auth_hash)
+
+
+def hmac_key(session: Session, entity: Any | None, *, is_bound: bool) -> bytes:
     """sessionKey || authValue, as far as the authValue belongs in it.
 
-    Not for the entity that the session is bound to; for a policy only after
-    PolicyAuthValue; not where nothing is authorized. ``present`` is the entity after
-    the command, which may have given it another authValue.
+    Not for the entity that the session is bound to when the command comes; for a policy
+    only after PolicyAuthValue; not where nothing is authorized.
     """
     if entity is None:
         return session.session_key
     if session.policy is not None:
         takes_part = session.policy.needs_auth_value
     else:
-        takes_part = session.bound != bind_value(entity, session.auth_hash)
-    source = entity if present is None else present
-    auth_value: bytes = source.auth_value if takes_part else b""
+        takes_part = not is_bound
+    auth_value: bytes = entity.auth_value if takes_part else b""
     return session.session_key + auth_value
 
 

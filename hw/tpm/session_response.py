@@ -33,8 +33,8 @@ def answer_sessions(
     results = _encrypted(uses, entities, results)
     _audit(inner, call, uses, results)
     area = b"".join(
-        _answer(call, use, index, entities[index], results)
-        for index, use in enumerate(uses)
+        _answer(call, use, entity, results)
+        for use, entity in zip(uses, entities, strict=True)
     )
     for use in uses:
         _end_use(inner, use)
@@ -100,15 +100,13 @@ def _audit(
 def _answer(
     call: Invocation,
     use: SessionUse,
-    index: int,
     entity: Any | None,
     results: bytes,
 ) -> bytes:
     session = use.session
     if session is None:
         return PASSWORD_RESPONSE
-    judged = None if entity is None else call.entities[index]
-    key = hmac_key(session, judged, entity)
+    key = hmac_key(session, entity, is_bound=use.is_bound)
     mac = _hmac(call, use, session, key, results)
     head = put_tpm2b(session.nonce_tpm) + bytes((use.attributes,))
     return head + put_tpm2b(mac)

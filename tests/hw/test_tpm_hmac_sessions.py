@@ -166,7 +166,7 @@ def test_command_parameter_is_decrypted() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "rc"),
-    [(0x01, 0x982), (0x21, 0x982), (0x43, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
+    [(0x01, 0x982), (0x21, 0x982), (0x03, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
 )
 def test_attributes_that_make_no_sense(attributes: int, rc: int) -> None:
     """Useless, nothing to decrypt, exclusive without audit, reserved, no cipher."""

@@ -156,3 +156,10 @@ OBJECT_CHANGE_AUTH: Final = Command(
     decrypts=True,
     encrypts=True,
 )
+COMMANDS: Final = (
+    LOAD,
+    LOAD_EXTERNAL,
+    READ_PUBLIC,
+    UNSEAL,
+    OBJECT_CHANGE_AUTH,
+)

@@ -11,6 +11,7 @@ from pefstack.hw.tpm import policy as digests
 from pefstack.hw.tpm.buffers import TPM2B_DIGEST, TPM2B_OPERAND, TPML_DIGEST
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
+from pefstack.hw.tpm.commands.table import CODES
 from pefstack.hw.tpm.crypto.hashes import digest
 from pefstack.hw.tpm.handles import TPMI_SH_POLICY
 from pefstack.hw.tpm.interface_types import TPM_EO, TPMA_LOCALITY
@@ -88,7 +89,7 @@ def policy_command_code(inner: Internals, session: Session, code: int) -> tuple[
     policy = policy_of(session)
     if policy.command_code not in (0, code):
         raise Refusal(TpmRc.VALUE + P1)
-    if not inner.settings.has_command(code):
+    if code not in CODES:
         raise Refusal(TpmRc.POLICY_CC + P1)
     policy.command_code = code
     policy.digest = digests.policy_command_code(

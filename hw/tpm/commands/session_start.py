@@ -96,6 +96,8 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
+    if isinstance(tpm_key, TpmObject) and tpm_key.sensitive is None:
+        raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
         raise Refusal(TpmRc.KEY + _TPM_KEY)
     try:
@@ -134,4 +136,8 @@ POLICY_RESTART: Final = Command(
     code=TpmCc.POLICY_RESTART,
     action=policy_restart,
     handles=(Handle(name="sessionHandle", type=TPMI_SH_POLICY, role=AuthRole.NONE),),
+)
+COMMANDS: Final = (
+    START_AUTH_SESSION,
+    POLICY_RESTART,
 )
