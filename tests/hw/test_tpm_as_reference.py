@@ -32,6 +32,7 @@ from tpm_kit import (
     rc_of,
     session,
     started,
+    whole_state,
 )
 
 OWNER = 0x40000001
@@ -247,7 +248,9 @@ def test_a_secret_that_does_not_fit_the_key() -> None:
     made = tpm.execute(command(0x131, params, handles=(OWNER,), area=EMPTY_PASSWORD))
     assert rc_of(made) == 0
     raw = command(0x168, two_b(b"c") + two_b(b"name"), handles=(0x80000000,))
+    before = whole_state(tpm)
     assert rc_of(tpm.execute(raw)) == 0x184
+    assert whole_state(tpm) == before
 
 
 def test_presence_is_asked_before_all_else() -> None:
