@@ -32,6 +32,7 @@ from tpm_kit import (
     rc_of,
     session,
     started,
+    update_counter,
     whole_state,
 )
 
@@ -276,3 +277,11 @@ def test_a_response_of_a_bound_session_stays_without_auth_value() -> None:
     one.takes_auth = False
     handles_ = {OWNER: OWNER.to_bytes(4, "big")}
     send(tpm, 0x129, two_b(b"new"), handles_, one)
+
+
+def test_clear_ends_policies_over_pcrs() -> None:
+    tpm, _, _ = started()
+    before = update_counter(tpm)
+    raw = command(0x126, handles=(PLATFORM,), area=EMPTY_PASSWORD)
+    assert rc_of(tpm.execute(raw)) == 0
+    assert update_counter(tpm) == before + 1
