@@ -108,9 +108,13 @@ class PcrBanks:
         copy.values = {alg: bank[:] for alg, bank in self.values.items()}
         return copy
 
+    def count_change(self) -> None:
+        """Policies over PCRs that were begun before hold no more."""
+        self.update_counter = self.update_counter + 1 & 0xFFFFFFFF
+
     def _count(self, pcr: int) -> None:
         if not NO_INCREMENT_MASK >> pcr & 1:
-            self.update_counter = self.update_counter + 1 & 0xFFFFFFFF
+            self.count_change()
 
 
 def _first_value(pcr: int, alg: int, startup_locality: int) -> bytes:

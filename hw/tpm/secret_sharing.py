@@ -82,12 +82,11 @@ def _make_rsa(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, byte
 
     n, e = rsa_public(key)
     alg = key.public.name_alg
+    if (n.bit_length() + 7) // 8 < 3 * DIGEST_SIZE[alg] + 2:  # RFC 8017, 7.1.1
+        raise Refusal(TpmRc.VALUE)
     secret = entropy.random_bytes(DIGEST_SIZE[alg])
     tag = label.encode() + b"\0"
-    try:
-        return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
-    except ValueError:  # the digest of a large hash, a small key
-        raise Refusal(TpmRc.VALUE) from None
+    return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)
 
 
 def _make_ecc(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, bytes]:

@@ -32,6 +32,8 @@ from tpm_kit import (
     rc_of,
     session,
     started,
+    update_counter,
+    whole_state,
 )
 
 OWNER = 0x40000001
@@ -247,7 +249,9 @@ def test_a_secret_that_does_not_fit_the_key() -> None:
     made = tpm.execute(command(0x131, params, handles=(OWNER,), area=EMPTY_PASSWORD))
     assert rc_of(made) == 0
     raw = command(0x168, two_b(b"c") + two_b(b"name"), handles=(0x80000000,))
+    before = whole_state(tpm)
     assert rc_of(tpm.execute(raw)) == 0x184
+    assert whole_state(tpm) == before
 
 
 def test_presence_is_asked_before_all_else() -> None:
@@ -273,3 +277,11 @@ def test_a_response_of_a_bound_session_stays_without_auth_value() -> None:
     one.takes_auth = False
     handles_ = {OWNER: OWNER.to_bytes(4, "big")}
     send(tpm, 0x129, two_b(b"new"), handles_, one)
+
+
+def test_clear_ends_policies_over_pcrs() -> None:
+    tpm, _, _ = started()
+    before = update_counter(tpm)
+    raw = command(0x126, handles=(PLATFORM,), area=EMPTY_PASSWORD)
+    assert rc_of(tpm.execute(raw)) == 0
+    assert update_counter(tpm) == before + 1

@@ -51,6 +51,12 @@ class Watched(PassingTpm):
         self.tpm.hash_end()
         self.state = steady(self.tpm)
 
+    def established(self) -> bool:
+        return self.tpm.established()
+
+    def reset_established(self, locality: int) -> bool:
+        return self.tpm.reset_established(locality)
+
     def execute(self, command: bytes, locality: int = 0) -> bytes:
         """The answer to the command, after some noise."""
         while self.dice.one_in(2):

@@ -15,6 +15,7 @@ from lockstep.results import Unlike, check, same, split
 from lockstep.sessions import (
     CONTINUE,
     ENCRYPT,
+    Answered,
     Use,
     area,
     crypt,
@@ -27,8 +28,8 @@ from lockstep.shapes_nv import SHAPES as NV
 from lockstep.shapes_objects import SHAPES as OBJECTS
 from lockstep.shapes_policy import SHAPES as POLICIES
 from lockstep.shapes_system import SHAPES as SYSTEM
-from lockstep.values import Each, joined, number, u16, u32
-from lockstep.world import World
+from lockstep.values import Each, number, u16, u32
+from lockstep.world import POLICY, World
 
 SHAPES: Final = (*KEYS, *NV, *OBJECTS, *POLICIES, *SYSTEM)
 BY_CODE: Final = {shape.code: shape for shape in SHAPES}
@@ -206,23 +207,20 @@ class Driver:
             if use.session is None:
                 continue
             use.session.nonces = tuple(each.nonce for each in got)
-            if use.session.kind != 0 and not use.session.needs_auth:
-                pass
             if not got[0].attributes & CONTINUE:
                 self.world.sessions.pop(use.session.handle, None)
-            elif use.session.kind == 1 and use.auth is not None:
+            elif use.session.kind == POLICY:
                 use.session.needs_auth = use.session.needs_password = False
                 use.session.determined = True
 
-    def _fits(self, sent: Sent, use: Use, got: object, body: bytes, side: int) -> str:
+    def _fits(self, sent: Sent, use: Use, got: Answered, body: bytes, side: int) -> str:
         size = number(body[:4])
         raw = body[4 : 4 + size]
         auths = [use.auth or b"", b""]
         if sent.handles:
             auths.append(self.world.thing(sent.handles[0]).auth)
         found = [
-            hmac_fits(sent.shape.code, use, got, raw, side, auth)  # type: ignore[arg-type]
-            for auth in auths
+            hmac_fits(sent.shape.code, use, got, raw, side, auth) for auth in auths
         ]
         if not any(found):
             raise Unlike(f"no HMAC of the answer fits: {found}, TPM {side}")
@@ -362,11 +360,11 @@ def whole(
     handles: list[int],
     names: list[Each],
     uses: list[Use] | None,
-    params: bytes | Each,
+    params: Each,
     side: int,
 ) -> bytes:
     """The command's bytes for one TPM."""
-    own = joined([params] if isinstance(params, tuple) else [params], side)
+    own = params[side]
     body = b"".join(map(u32, handles))
     tag = 0x8001
     if uses is not None:

@@ -16,7 +16,7 @@ class Unlike(Exception):
 
 
 def split(letters: str, each: Each) -> list[Each]:
-    """The fields for these letters (shape.py); `Unlike` when bytes are left or missing."""
+    """The fields for these letters (shape.py); `Unlike` when they do not fit."""
     per_side = [_fields(letters, raw) for raw in each]
     return [tuple(values) for values in zip(*per_side, strict=True)]
 

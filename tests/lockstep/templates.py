@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from lockstep.dice import ALGORITHMS, Dice
 from lockstep.policies import policy_for
@@ -20,7 +20,7 @@ _KINDS: Final = (
 
 
 def _plain(kind: str, uses: int, policy: bytes, alg: int) -> bytes:
-    more = {"policy": policy, "name_alg": alg}
+    more: dict[str, Any] = {"policy": policy, "name_alg": alg}
     if kind == "storage":
         return ecc(STORAGE | uses, **more)
     if kind == "rsa storage":
@@ -50,7 +50,8 @@ def template(dice: Dice) -> tuple[str, bytes]:
     uses = ORIGIN | dice.mostly(USER, lambda: 0, 4)
     uses |= dice.mostly(FIXED, lambda: dice.choice((0, 0, 2, 16)), 3)
     for bit in (NO_DA, ADMIN, ENCRYPTED, 4):
-        uses |= dice.mostly(bit if bit == NO_DA else 0, lambda: bit, 5)
+        if dice.one_in(5) is not (bit == NO_DA):
+            uses |= bit
     raw = _plain(kind, uses, policy_for(dice, alg), alg)
     return kind, dice.mostly(raw, lambda: spoilt(dice, raw), 6)
 

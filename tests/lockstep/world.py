@@ -50,7 +50,7 @@ class Session:
 
 @dataclass
 class Kept:
-    """Something opaque that came out, to be put in again; ``about``: what it belongs to."""
+    """Something opaque that came out, to be put in again, and what it is ``about``."""
 
     values: Each
     about: tuple[Each, ...] = ()

@@ -43,6 +43,7 @@ from pefstack.hw.tpm.structures import (
 
 _LIST_SIZE: Final = MAX_CAP_BUFFER - 8  # without capability and count
 _PROPERTY: Final = RC_P + 2 * RC_1  # the second parameter
+VENDOR_PROPERTY: Final = 0x100  # TPM_CAP; there is none
 FIRST_ACT: Final = 0x4000_0110  # TPM_RH_ACT_0
 LAST_ACT: Final = 0x4000_011F
 _NUMBER: Final = 0xFFFFFF  # of a session's handle
@@ -56,6 +57,8 @@ def get_capability(
     inner: Internals, capability: int, property_: int, property_count: int
 ) -> tuple[int, int, bytes]:
     """moreData, capability, and the list from ``property_`` on."""
+    if capability == VENDOR_PROPERTY:
+        raise Refusal(TpmRc.VALUE + RC_P + RC_1)
     more, items = _LISTS[capability](inner, property_, property_count)
     return more, capability, items
 
@@ -192,7 +195,7 @@ GET_CAPABILITY: Final = Command(
     parameters=(
         Parameter(
             name="capability",
-            unmarshal=one_of(UINT32, frozenset(map(int, TpmCap)), TpmRc.VALUE),
+            unmarshal=one_of(UINT32, frozenset((*map(int, TpmCap), VENDOR_PROPERTY)), TpmRc.VALUE),
         ),
         Parameter(name="property", unmarshal=UINT32),
         Parameter(name="propertyCount", unmarshal=UINT32),
