@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 
 _SECOND: Final = 1000  # milliseconds
+
+
+class Guess(Enum):
+    """What a wrong authorization guesses at, for the protection against that."""
+
+    NONE = "nothing that is protected"
+    PROTECTED = "a protected authValue"
+    LOCKOUT = "lockoutAuth"
 
 
 @dataclass(slots=True)

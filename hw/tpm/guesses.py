@@ -6,15 +6,18 @@ a wrong HMAC there is a guess at it, whatever the command authorizes.
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pefstack.hw.tpm.codes import TpmNt, TpmRh
+from pefstack.hw.tpm.dictionary_attack import Guess
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.pin import count_pin
 from pefstack.hw.tpm.response_codes import TpmRc
-from pefstack.hw.tpm.session import Guess, Session
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 
 def guess_at(entity: Any) -> Guess:
