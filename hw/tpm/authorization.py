@@ -6,11 +6,10 @@ A failed check changes nothing but the counter of guesses.
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmaSession, TpmCc
 from pefstack.hw.tpm.command import AuthRole
-from pefstack.hw.tpm.crypto.protection import session_hmac
 from pefstack.hw.tpm.entities import Pcr
 from pefstack.hw.tpm.guessing import (
     check_bound_lockout,
@@ -25,12 +24,13 @@ from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.pcr_group import in_group
 from pefstack.hw.tpm.pin import check_pin
-from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
-from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, is_bound_to
+from pefstack.hw.tpm.session_use import SessionUse
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
 _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
@@ -112,6 +112,8 @@ def _takes_auth_value(session: Session | None) -> bool:
 def _check_policy(
     inner: Internals, call: Invocation, session: Session, index: int, entity: Any
 ) -> None:
+    from pefstack.hw.tpm.policy_check import check_policy  # a boot has no policies
+
     try:
         check_policy(inner, call, session, index, entity)
     except Refusal as refusal:
@@ -185,30 +187,6 @@ def _auth_is_good(
 def _hmac_is_good(
     call: Invocation, uses: list[SessionUse], index: int, entity: Any | None
 ) -> bool:
-    use = uses[index]
-    session = use.session
-    if session is None:
-        return False
-    use.is_bound = is_bound_to(session, entity)
-    key = hmac_key(session, entity, is_bound=use.is_bound)
-    if session.is_policy and not key:
-        return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
-    return compare_digest(use.auth, _hmac(call, uses, index, key))
+    from pefstack.hw.tpm.session_hmac import hmac_is_good  # a boot has passwords only
 
-
-def _hmac(call: Invocation, uses: list[SessionUse], index: int, key: bytes) -> bytes:
-    use = uses[index]
-    session = use.session
-    if session is None:  # a password has no HMAC
-        return b""
-    alg = session.auth_hash
-    nonces = b"".join(further_nonces(uses)) if index == 0 else b""
-    return session_hmac(
-        alg,
-        key,
-        call.cp_hash(alg),
-        use.nonce_caller,
-        session.nonce_tpm,
-        use.attributes,
-        nonce_decrypt=nonces,
-    )
+    return hmac_is_good(call, uses, index, entity)

@@ -7,7 +7,7 @@ An entity that can be authorized has ``name``, ``auth_value``, ``auth_policy``,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import PCR_COUNT, PLATFORM_PERSISTENT, TpmAlgId, TpmHt, TpmRh
 from pefstack.hw.tpm.hierarchies import Hierarchy
@@ -15,8 +15,10 @@ from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import Loadable, TpmObject
 from pefstack.hw.tpm.pcr_group import in_group
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import Session
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 TPMA_NV_PLATFORMCREATE: Final = 1 << 30
 
@@ -38,7 +40,6 @@ class Pcr(int):
         return self.to_bytes(4, "big")
 
 
-Entity = Pcr | Hierarchy | Loadable | NvIndex | Session
 _PCRS: Final = tuple(Pcr(number) for number in range(PCR_COUNT))
 
 
@@ -110,7 +111,7 @@ def _session(inner: Internals, handle: int) -> Session:
     return found
 
 
-_BY_TYPE: Final[dict[int, Callable[[Internals, int], Entity]]] = {
+_BY_TYPE: Final[dict[int, Callable[[Internals, int], Any]]] = {
     TpmHt.PCR: _pcr,
     TpmHt.NV_INDEX: _nv_index,
     TpmHt.HMAC_SESSION: _session,

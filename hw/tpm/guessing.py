@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pefstack.hw.tpm.codes import TpmNt, TpmRh
+from pefstack.hw.tpm.dictionary_attack import Bound
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.pin import count_pin
-from pefstack.hw.tpm.session import Bound, Session
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 
 def counts(entity: Any) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmRh
-from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.public import Public
+    from pefstack.hw.tpm.sensitive import Sensitive
 
 FIRST_TRANSIENT: Final = 0x8000_0000
 FIRST_PERSISTENT: Final = 0x8100_0000

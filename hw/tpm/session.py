@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
-from pefstack.hw.tpm.symmetric_def import Symmetric
+from pefstack.hw.tpm.codes import DIGEST_SIZE, POLICY_FIRST, TpmAlgId
+from pefstack.hw.tpm.dictionary_attack import Bound
 
-HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
-POLICY_FIRST: Final = TpmHt.POLICY_SESSION << 24
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.symmetric_def import Symmetric
+
 ALL_LOCALITIES: Final = 0
-
-
-class Bound(Enum):
-    """What a session is bound to, as far as guesses of an authValue count."""
-
-    FREE = 0
-    PROTECTED = 1
-    LOCKOUT = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,22 +85,3 @@ class Session:
         """An independent copy."""
         policy = None if self.policy is None else replace(self.policy)
         return replace(self, policy=policy)
-
-
-@dataclass(slots=True, kw_only=True)
-class SessionUse:
-    """A session as one command carries it; ``session`` is None for a password.
-
-    ``auth`` is the HMAC, or the password. ``is_bound``: to what it authorizes here.
-    """
-
-    handle: int
-    session: Session | None
-    nonce_caller: bytes
-    attributes: int
-    auth: bytes = field(repr=False)
-    is_bound: bool = False
-
-    def has(self, attribute: TpmaSession) -> bool:
-        """Whether an attribute is set for this command."""
-        return bool(self.attributes & attribute)

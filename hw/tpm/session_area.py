@@ -13,8 +13,8 @@ from pefstack.hw.tpm.codes import (
 from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.handles import TPMI_SH_AUTH_SESSION
 from pefstack.hw.tpm.response_codes import RC_1, RC_S, Refusal, TpmRc
-from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_store import SessionStore
+from pefstack.hw.tpm.session_use import SessionUse
 from pefstack.hw.tpm.structures import UINT8, UINT32, Reader, tpm2b
 
 MIN_SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, empty hmac

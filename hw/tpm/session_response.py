@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmaSession, TpmCc
 from pefstack.hw.tpm.crypto.hashes import digest
-from pefstack.hw.tpm.crypto.protection import session_hmac
+from pefstack.hw.tpm.crypto.sessions import session_hmac
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.session import Session, SessionUse
+from pefstack.hw.tpm.session import Session
 from pefstack.hw.tpm.session_hmac import crypt_parameter, hmac_key
+from pefstack.hw.tpm.session_use import PASSWORD_RESPONSE, SessionUse
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint16
 
-PASSWORD_RESPONSE: Final = bytes((0, 0, TpmaSession.CONTINUE_SESSION, 0, 0))
 _NO_AUTH_VALUE: Final = frozenset((TpmCc.NV_UNDEFINE_SPACE_SPECIAL,))
 
 
@@ -23,8 +23,6 @@ def answer_sessions(
     inner: Internals, call: Invocation, uses: list[SessionUse], results: bytes
 ) -> tuple[bytes, bytes]:
     """The response parameters, encrypted where asked, and the authorization area."""
-    if all(use.session is None for use in uses):
-        return results, PASSWORD_RESPONSE * len(uses)
     for use in uses:
         if use.session is not None:
             size = len(use.session.nonce_tpm)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pefstack.hw.tpm.codes import MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS
+from pefstack.hw.tpm.codes import (
+    HMAC_FIRST,
+    MAX_ACTIVE_SESSIONS,
+    MAX_LOADED_SESSIONS,
+    POLICY_FIRST,
+)
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import HMAC_FIRST, POLICY_FIRST, Session
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 CONTEXT_GAP_MAX: Final = 0xFFFF
 _NUMBER: Final = 0x00FF_FFFF

@@ -7,7 +7,7 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject
-from pefstack.hw.tpm.commits import commit_random
+from pefstack.hw.tpm.commit_numbers import commit_random
 from pefstack.hw.tpm.crypto.hashes import hmac
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.object_keys import (

@@ -18,8 +18,8 @@ from pefstack.hw.tpm.nv import NvStore
 from pefstack.hw.tpm.objects import ObjectStore, Sequence
 from pefstack.hw.tpm.pcr import Bank, PcrBanks
 from pefstack.hw.tpm.pcr_group import PcrGroup
-from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_store import SessionStore
+from pefstack.hw.tpm.session_use import SessionUse
 
 CLOCK_UPDATE: Final = 4096  # milliseconds between two writes of Clock to NV
 MAX_UINT64: Final = (1 << 64) - 1

@@ -10,7 +10,7 @@ from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.handles import TPMI_RH_OWNER
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_use import SessionUse
 from tpm_client_kit import (
     AES_128_CFB,
     ClientSession,

@@ -195,7 +195,9 @@ GET_CAPABILITY: Final = Command(
     parameters=(
         Parameter(
             name="capability",
-            unmarshal=one_of(UINT32, frozenset((*map(int, TpmCap), VENDOR_PROPERTY)), TpmRc.VALUE),
+            unmarshal=one_of(
+                UINT32, frozenset((*map(int, TpmCap), VENDOR_PROPERTY)), TpmRc.VALUE
+            ),
         ),
         Parameter(name="property", unmarshal=UINT32),
         Parameter(name="propertyCount", unmarshal=UINT32),
