@@ -77,10 +77,21 @@ def ibm(kind: str, port: int, tool: str, *words: str) -> str:
 
 
 def _free_ports() -> Iterator[int]:
-    for _ in range(8):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        yield min(port, 65534)
+    """Ports that are free together with the next one, not even in TIME_WAIT.
+
+    swtpm does not set SO_REUSEADDR, so neither do the probes.
+    """
+    found = 0
+    while found < 8:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+        found += 1
+        yield port
 
 
 def _listens(child: subprocess.Popen[bytes], port: int) -> bool:

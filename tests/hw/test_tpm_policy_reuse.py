@@ -96,7 +96,8 @@ def test_time_counts_anew_from_a_use(seconds: int, rc: int) -> None:
     tpm, clock, handle = with_index()
     clock.now += 8_000
     allow(tpm, handle)
-    nonce = read(tpm, handle)[26:58]
+    area = read(tpm, handle)[24:]  # behind header, size and data
+    nonce = area[2 : 2 + int.from_bytes(area[:2], "big")]
     clock.now += 10_000
     assert secret(tpm, handle, nonce, seconds) == rc
 

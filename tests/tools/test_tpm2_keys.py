@@ -92,13 +92,13 @@ def test_sessions_for_authorization_and_encryption(tools: Tools) -> None:
         "create -C p.ctx -i data -p mine -a fixedtpm|fixedparent|noda|userwithauth "
         "-u s.pub -r s.priv -c s.ctx"
     )
-    salts = ["", "-c p.ctx", "--tpmkey-context=p.ctx --bind-context=p.ctx"]
-    for salt in salts:
+    bound = "--tpmkey-context=p.ctx --bind-context=p.ctx"
+    for salt, wrong in (("", 0x9A2), ("--tpmkey-context=p.ctx", 0x9A2), (bound, 0x98E)):
         for symmetric in ("", "-G aes"):
             with tools.session(f"--hmac-session {symmetric} {salt}") as name:
                 tools(f"sessionconfig {name} --enable-encrypt --enable-decrypt")
                 assert tools(f"unseal -c s.ctx -p session:{name}+mine").startswith("0")
-                assert tools.refused(f"unseal -c s.ctx -p session:{name}+x") == 0x9A2
+                assert tools.refused(f"unseal -c s.ctx -p session:{name}+x") == wrong
 
 
 def test_encrypted_parameters_both_ways(tools: Tools) -> None:
@@ -199,7 +199,7 @@ def test_rsa_encryption(tools: Tools, scheme: str) -> None:
         tools("rsadecrypt -c k.ctx -s oaep -l label -o opened sealed")
         assert tools.read("opened") == plain
         line = "rsadecrypt -c k.ctx -s oaep -l x -o opened sealed"
-        assert tools.refused(line) == 0x1C4
+        assert tools.refused(line) in (0x84, 0x101)  # ours; what swtpm answers
     if scheme == "rsaes":
         tools("readpublic -c k.ctx -f pem -o k.pem")
         tools.openssl("pkeyutl -encrypt -pubin -inkey k.pem -in plain -out sealed")
@@ -245,6 +245,25 @@ def test_import_of_keys_made_by_openssl(tools: Tools) -> None:
             assert "OK" in shown
     tools("readpublic -c p.ctx -o parent.pub")
     tools("import -U parent.pub -C p.ctx -G rsa -i rsa.pem -u k.pub -r k.priv")
+
+
+@pytest.mark.parametrize("parent", ["rsa2048:aes256cfb", "ecc384:aes256cfb"])
+def test_parents_and_names_of_other_algorithms(tools: Tools, parent: str) -> None:
+    tools.write("key", bytes(range(16)))
+    tools.write("plain", b"plain")
+    for alg in ("sha256", "sha384", "sha512"):
+        tools(f"createprimary -C e -G {parent} -g {alg} -c p.ctx")
+        tools(f"import -C p.ctx -G aes -g {alg} -i key -u k.pub -r k.priv")
+        tools("load -C p.ctx -u k.pub -r k.priv -n name -c k.ctx")
+        size = hashlib.new(alg).digest_size
+        assert len(tools.read("name")) == 2 + size
+        tools("encryptdecrypt -c k.ctx -o sealed plain")
+        iv = "-iv " + "00" * 16
+        tools.openssl(
+            f"enc -d -aes-128-cfb -K {bytes(range(16)).hex()} {iv} "
+            "-in sealed -out opened"
+        )
+        assert tools.read("opened") == b"plain"
 
 
 def test_external_keys(tools: Tools) -> None:

@@ -161,7 +161,7 @@ def test_signed_and_ticket(tools: Tools) -> None:
     with tools.session() as name:
         assert tools.refused(f"{step} -S {name}") == 0x5DB
     with tools.session() as name:
-        limits = f"policysigned -S {name} -c key.ctx -g sha256 -x -t 0xFFFFFE0C"
+        limits = f"policysigned -S {name} -c key.ctx -g sha256 -x -t -500"
         tools(f"{limits} --raw-data raw")
         signed(tools, tools.read("raw"))
         more = "-s signature -f rsassa --ticket ticket --timeout timeout"
@@ -171,7 +171,7 @@ def test_signed_and_ticket(tools: Tools) -> None:
     raw = tools.read("timeout")
     tools.write("timeout", raw[:-1] + bytes([raw[-1] ^ 1]))
     with tools.session() as name:
-        assert tools.refused(f"{ticket} -S {name}") == 0x5A0
+        assert tools.refused(f"{ticket} -S {name}") == 0x5E0
 
 
 def test_authorize(tools: Tools) -> None:
@@ -239,7 +239,7 @@ def test_authorize_by_an_index(tools: Tools) -> None:
     seal(tools, last)
     assert opens(tools, "policylocality zero", last)
     with policy_session(tools, "policypassword") as name:
-        assert tools.refused(f"{last} -S {name}") == 0x1C4
+        assert tools.refused(f"{last} -S {name}") == 0x84
 
 
 def test_written_or_not(tools: Tools) -> None:
@@ -254,7 +254,7 @@ def test_written_or_not(tools: Tools) -> None:
         assert tools.refused(line) == POLICY_FAIL
     with policy_session(tools, steps[1]) as name:
         line = f"nvread {INDEX} -s 1 -P session:{name}"
-        assert tools.refused(line) == 0x99D
+        assert tools.refused(line) == 0x12F
     assert tools.refused(f"nvwrite {INDEX} -i byte -P nvpass") == 0x12F
 
 
@@ -371,3 +371,12 @@ def test_policies_of_createpolicy_and_getpolicydigest(tools: Tools) -> None:
     with policy_session(tools, "policypcr -l sha256:0,1") as name:
         tools(f"getpolicydigest -S {name} -o shown")
     assert tools.read("shown") == tools.read("made")
+
+
+def test_bound_and_salted_policy_session(tools: Tools) -> None:
+    seal(tools, "policypcr -l sha256:0")
+    with tools.session("--policy-session -c p.ctx") as name:
+        tools(f"policypcr -S {name} -l sha256:0")
+        assert tools(f"unseal -c s.ctx -p session:{name}") == SECRET
+        tools(f"policyrestart -S {name}")
+        assert tools.refused(f"unseal -c s.ctx -p session:{name}") == POLICY_FAIL

@@ -125,11 +125,9 @@ def _policy(hierarchy: Hierarchy) -> TaggedDigest:
 def _tpm_properties(inner: Internals, first: int, count: int) -> Answer:
     """One group at a time: an answer does not go on into the next group."""
     first = max(first, PT_FIXED)
-    end = (first // PT_GROUP + 1) * PT_GROUP
     rows = [
         (tag, put_uint32(tag) + put_uint32(value))
         for tag, value in _properties(inner, first).items()
-        if tag < end
     ]
     return _page(rows, first, count)
 

@@ -105,7 +105,6 @@ def _start_clock(inner: Internals) -> None:
     state.was_orderly = state.orderly is not Orderly.NONE
     value = inner.clock_value()
     state.safe_from = value if state.was_orderly else _next_update(value)
-    state.change_saved()
 
 
 def _next_update(clock: int) -> int:
