@@ -165,7 +165,7 @@ def test_attributes_that_are_said(attributes: int) -> None:
 def test_key_usage(bit: int, uses: int) -> None:
     tpm, _, _ = started()
     signer, key = put_in(tpm, rsa_areas()), put_in(tpm, rsa_areas(uses | USER))
-    allowed = (0, 5, 6) if uses & SIGN else ()
+    allowed: tuple[int, ...] = (0, 5, 6) if uses & SIGN else ()
     allowed += (2, 3, 7, 8) if uses & DECRYPT else ()
     answer = certify(tpm, key, signer, given(usage(bit)))
     assert rc_of(answer) == (0 if bit in allowed else 0x3C4)
