@@ -26,7 +26,7 @@ class Stream(Protocol):
     def eof(self) -> bool: ...
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
 
     def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
@@ -70,7 +70,7 @@ def unpack_prefix(raw: Buffer, *, limit: int) -> tuple[bytes, int]:
         raise FormatError(NAME, f"{kind.name} content", 0, found, most)
     if not stream.eof:
         raise FormatError(NAME, kind.name, len(raw), "the end", "the rest of the data")
-    return data, len(raw) - len(stream.unused_data)
+    return data, len(raw) - len(stream.unused_data or b"")
 
 
 def unpack(raw: Buffer, *, limit: int) -> bytes:

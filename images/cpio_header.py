@@ -88,8 +88,9 @@ def check_magic(raw: Buffer, at: int, magics: tuple[bytes, ...]) -> None:
     """Nothing, or `FormatError` where no whole header with such a magic begins."""
     found = bytes(raw[at : at + len(MAGIC)])
     if found not in magics:
-        right = " or ".join(each.hex() for each in magics)
-        raise FormatError(NAME, "magic", at, found.hex() or "the end", right)
+        right = " or ".join(each.decode("ascii") for each in magics)
+        text = repr(found) if found else "the end"
+        raise FormatError(NAME, "magic", at, text, right)
     if at + HEADER_SIZE > len(raw):
         room = f"0x{len(raw) - at:x} bytes"
         raise FormatError(NAME, "header", at, room, f"0x{HEADER_SIZE:x} bytes")

@@ -38,6 +38,7 @@ _FIELDS: Final = (
     "e_shnum",
     "e_shstrndx",
 )
+HEADER_SIZES: Final = {32: 52, 64: 64}
 SEGMENT_SIZES: Final = {32: 32, 64: 56}
 SECTION_SIZES: Final = {32: 40, 64: 64}
 
@@ -58,10 +59,10 @@ class ElfHeader:
     e_phoff: int = 0
     e_shoff: int = 0
     e_flags: int = 0
-    e_ehsize: int
-    e_phentsize: int
+    e_ehsize: int = 64
+    e_phentsize: int = 56
     e_phnum: int = 0
-    e_shentsize: int
+    e_shentsize: int = 64
     e_shnum: int = 0
     e_shstrndx: int = 0
 
@@ -74,8 +75,7 @@ class ElfHeader:
         """
         ident = bytes(raw[:IDENT_SIZE])
         bits, order = _ident(ident)
-        layout = layout_of(order, _LAYOUTS[bits])
-        size = IDENT_SIZE + layout.size
+        layout, size = layout_of(order, _LAYOUTS[bits]), HEADER_SIZES[bits]
         if len(raw) < size:
             found = f"0x{len(raw):x} bytes"
             raise FormatError(NAME, "header", 0, found, f"0x{size:x} bytes")

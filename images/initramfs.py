@@ -9,7 +9,13 @@ from enum import Enum
 from typing import Final
 
 from pefstack.images.codec import Buffer
-from pefstack.images.cpio import BLOCK_SIZE, MAX_ENTRY_COUNT, TRAILER
+from pefstack.images.cpio import (
+    BLOCK_SIZE,
+    MAX_ENTRY_COUNT,
+    TRAILER,
+    file_with_folders,
+    write_archive,
+)
 from pefstack.images.cpio_header import (
     HEADER_SIZE,
     MAGIC,
@@ -74,6 +80,18 @@ def find_blob(
     initramfs. Once a blob was found, an archive that breaks off is one without trailer.
     """
     return _Search(memoryview(initramfs), address, rule, magics).run()
+
+
+def blob_archive(file_name: str, blob: Buffer) -> bytes:
+    """What is put in front of an initramfs: the blob in its folder, padded to 512.
+
+    The initramfs must then begin at a multiple of 512 in the guest. Raises
+    `FormatError` for a name that the strict rule refuses.
+    """
+    path = f"{FOLDER}/{file_name}"
+    if not _STRICT_NAME.fullmatch(path.encode("latin-1", "replace") + b"\0"):
+        raise FormatError(NAME, "name", HEADER_SIZE, repr(file_name), "one path part")
+    return write_archive(file_with_folders(path, blob))
 
 
 class _Search:
