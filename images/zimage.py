@@ -71,7 +71,7 @@ class Zimage:
 
     @property
     def compression(self) -> str:
-        """The name of the kernel's compression, ``none`` for an ELF file."""
+        """The name of the kernel's compression; ``none``, also for what is unknown."""
         kind = compression_of(self.kernel)
         return kind.name if kind else "none"
 
