@@ -21,7 +21,6 @@ from pefstack.firmware.ultravisor.conversation import Verdict
 from pefstack.firmware.ultravisor.tpm_client import SealedObject
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.engine import Tpm
 from pefstack.images.uv_tpm import UvTpm
 from tpm_client_kit import kdfa, two_b
 from tpm_kit import PassingTpm, extend, started
@@ -55,8 +54,9 @@ class World:
         """Off and on, and prepared again; the hand-over of this boot."""
         restart(self.tpm)
         how = Provision(profile=profile or self.profile)
-        self.before, self.machine = self.machine, prepare(
-            link(tpm or self.tpm, seed), how
+        self.before, self.machine = (
+            self.machine,
+            prepare(link(tpm or self.tpm, seed), how),
         )
         return self.machine
 
@@ -97,7 +97,9 @@ def restart(tpm: Any) -> None:
 
 def public_key(public: bytes) -> rsa.RSAPublicKey:
     """The RSA key of a TPMT_PUBLIC: the modulus is at its end."""
-    return rsa.RSAPublicNumbers(65537, int.from_bytes(public[-256:], "big")).public_key()
+    return rsa.RSAPublicNumbers(
+        65537, int.from_bytes(public[-256:], "big")
+    ).public_key()
 
 
 def oaep(public: bytes, message: bytes, label: bytes | None = None) -> bytes:
@@ -170,5 +172,3 @@ class Recorder(PassingTpm):
     def traffic(self) -> bytes:
         """All of it in one piece."""
         return b"|".join(part for each in self.seen for part in each)
-
-
