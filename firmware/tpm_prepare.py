@@ -71,7 +71,7 @@ def prepare(link: TpmLink, how: Provision) -> UvTpm:
     hiding = _hiding(link, how, storage)
     hiding = _change_nv(link, how, nv_password, hiding)
     wrapping, hiding = _renew_wrapping_key(link, how, key_password, hiding)
-    _close_platform(link, hiding)
+    close_platform(link, hiding)
     branches = wrapping_policies(how.profile)
     return UvTpm(
         wrapping_key_handle=WRAPPING_KEY,
@@ -212,7 +212,7 @@ def _change_key(
     return take_sized(made.body, 0)[0], hiding
 
 
-def _close_platform(link: TpmLink, hiding: ClientSession | None) -> None:
+def close_platform(link: TpmLink, hiding: ClientSession | None = None) -> None:
     """With an authValue that nobody keeps; the last thing that is hidden."""
     authority = link.random.random_bytes(AUTHORITY_SIZE)
     call = calls.hierarchy_change_auth(PLATFORM, authority)
