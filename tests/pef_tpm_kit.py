@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
+from pefstack.firmware.pef_objects import NV_INDEX
 from pefstack.firmware.tpm_link import TpmLink
 from pefstack.firmware.tpm_prepare import Provision, prepare
 from pefstack.firmware.ultravisor import lockbox_client, tpm_client
@@ -22,8 +23,8 @@ from pefstack.firmware.ultravisor.tpm_client import SealedObject
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.journal import Journal
 from pefstack.images.uv_tpm import UvTpm
-from tpm_client_kit import kdfa, two_b
-from tpm_kit import PassingTpm, extend, started
+from tpm_client_kit import ClientSession, kdfa, start, two_b
+from tpm_kit import PW, PassingTpm, command, extend, session, started
 
 SHA256: Final = 0x000B
 BOOT_MEASUREMENT: Final = hashlib.sha256(b"made-up boot measurement").digest()
@@ -172,3 +173,20 @@ class Recorder(PassingTpm):
     def traffic(self) -> bytes:
         """All of it in one piece."""
         return b"|".join(part for each in self.seen for part in each)
+
+
+def own_session(tpm: Any) -> ClientSession:
+    """A policy session without salt."""
+    return start(tpm, 1)
+
+
+def policy_secret(
+    tpm: Any, handle: int, password: bytes, entity: int = NV_INDEX
+) -> bytes:
+    """PolicySecret with a password in clear."""
+    area = session(PW, auth=password)
+    params = two_b(b"") * 3 + bytes(4)
+    answer: bytes = tpm.execute(
+        command(0x151, params, handles=(entity, handle), area=area)
+    )
+    return answer

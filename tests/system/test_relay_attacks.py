@@ -32,6 +32,8 @@ from pef_tpm_kit import (
     oaep,
     open_lockbox,
     open_slot,
+    own_session,
+    policy_secret,
     restart,
     seal,
 )
@@ -42,7 +44,7 @@ from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm import client_calls
 from pefstack.tools.tpm_backends.swtpm import SwtpmTpm
 from swtpm_kit import swtpm
-from tpm_client_kit import ClientSession, hash_of, kdfa, start, two_b
+from tpm_client_kit import ClientSession, hash_of, kdfa, two_b
 from tpm_kit import NULL, PLATFORM, PW, command, extend, rc_of, selections, session
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors" / "esm" / "v2" / "relay.json"
@@ -50,7 +52,7 @@ RECORDED: Final[dict[str, Any]] = {
     each["id"]: each["result"] for each in json.loads(VECTORS.read_text())["results"]
 }
 NV, STORAGE, PARENT, WRAPPING = 0x01C101A0, 0x81800002, 0x81800000, 0x81800001
-SHA256, POLICY_SESSION, RETRY = 0x000B, 1, 0x922
+SHA256, RETRY = 0x000B, 0x922
 PCR6_ONLY: Final = selections((SHA256, "400000"))
 Attack = Callable[[World, MonkeyPatch], Any]
 Hook = Callable[[bytes], bytes]
@@ -140,22 +142,9 @@ def verdict_of(verdict: Verdict) -> str:
     return f"ultravisor refuses: {kind}"
 
 
-def own_session(tpm: Any) -> ClientSession:
-    return start(tpm, POLICY_SESSION)
-
-
 def policy_pcr(tpm: Any, handle: int) -> None:
     raw = tpm.execute(command(0x17F, two_b(b"") + PCR6_ONLY, handles=(handle,)))
     assert rc_of(raw) == 0
-
-
-def policy_secret(tpm: Any, handle: int, password: bytes, entity: int = NV) -> bytes:
-    area = session(PW, auth=password)
-    params = two_b(b"") * 3 + bytes(4)
-    answer: bytes = tpm.execute(
-        command(0x151, params, handles=(entity, handle), area=area)
-    )
-    return answer
 
 
 def by_policy(
