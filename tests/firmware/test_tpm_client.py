@@ -15,6 +15,7 @@ from pefstack.firmware.ultravisor import tpm_client
 from pefstack.firmware.ultravisor.conversation import TpmCommand, Verdict
 from pefstack.firmware.ultravisor.tpm_client import SealedObject, SlotState
 from pefstack.images.uv_tpm import UvTpm
+from tpm_client_kit import two_b
 
 FOLDER: Final = Path(__file__).parents[1] / "vectors" / "esm" / "v2"
 RECORDED: Final[Any] = json.loads((FOLDER / "unseal-traffic.json").read_text())
@@ -225,3 +226,38 @@ def test_a_state_can_be_kept_and_resumed() -> None:
 def test_the_count_of_random_bytes() -> None:
     with pytest.raises(ValueError, match="416"):
         tpm_client.begin(machine(), sealed(), bytes(415))
+
+
+def test_answers_with_other_attributes() -> None:
+    """The attributes are in the HMAC; the message says what they are."""
+    load = bytearray(TRAFFIC[8][1])
+    load[-35] ^= 0x40
+    verdict, _ = play(begin(), {9: bytes(load)})
+    assert verdict.failure is not None
+    assert "sessionAttributes" in verdict.failure.reason
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_session_has_a_handle_of_its_type(step: int) -> None:
+    answer = TRAFFIC[step - 1][1]
+    for kind in (0, 1, 2, 3, 0x80, 0x81):
+        verdict, _ = play(begin(), {step: answer[:10] + bytes((kind,)) + answer[11:]})
+        if kind == step + 1:
+            continue
+        assert verdict.failure is not None
+        assert verdict.failure.step == step
+        assert "sessionHandle" in verdict.failure.reason
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_first_nonce_has_32_bytes(step: int) -> None:
+    answer = TRAFFIC[step - 1][1]
+    for size in (0, 16, 31):
+        short = answer[:14] + two_b(answer[16 : 16 + size])
+        short = short[:2] + len(short).to_bytes(4, "big") + short[6:]
+        verdict, _ = play(begin(), {step: short})
+        assert verdict.failure is not None
+        assert (verdict.failure.step, "nonceTPM" in verdict.failure.reason) == (
+            step,
+            True,
+        )
