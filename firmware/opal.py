@@ -5,7 +5,8 @@ trusted mode, the hash of the hardware keys, and where the event log is.
 The PEF record [794] is one byte, 1 when the machine state shows PEF enabled, else 0;
 it is extended at every boot of the profile `patent` (checklist P51). Partitions and
 separators come in the order of the profile's table. After the last extend it prepares
-the TPM for the ultravisor where the machine asks for it. boot-chain.md 1.3, 3.3 to 3.5, 4.2.
+the TPM for the ultravisor where the machine asks for it. boot-chain.md 1.3, 3.3 to 3.5,
+4.2.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pefstack.hw.tpm.client_call import (
     plain_answer,
     take_sized,
 )
-from pefstack.hw.tpm.client_salt import SALT_SIZE, hidden_salt
+from pefstack.hw.tpm.client_salt import SALT_SIZE, SaltKey, hidden_salt
 from pefstack.hw.tpm.client_session import (
     CONTINUE,
     EMPTY_PASSWORD,
@@ -32,7 +32,6 @@ from pefstack.hw.tpm.client_session import (
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmSe
 from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.hw.tpm.interface import TpmInterface
-from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import RC_1, TpmRc
 
 PASSWORD_SIZE: Final = 16
@@ -80,7 +79,7 @@ class TpmLink:
         raw = self.tpm.execute(start_call(TpmSe.POLICY, nonce).to_bytes())
         return started(TpmSe.POLICY, raw, nonce, b"")
 
-    def secretive(self, handle: int, key: Public) -> ClientSession:
+    def secretive(self, handle: int, key: SaltKey) -> ClientSession:
         """An HMAC session salted to a key, to hide a parameter in."""
         salt = self.random.random_bytes(SALT_SIZE)
         padding = self.random.random_bytes(DIGEST_SIZE[TpmAlgId.SHA256])
@@ -124,5 +123,3 @@ class TpmLink:
                 return None
             raise
         return take_sized(body, 0)[0]
-
-

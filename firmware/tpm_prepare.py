@@ -219,5 +219,3 @@ def close_platform(link: TpmLink, hiding: ClientSession | None = None) -> None:
     link.send_secretly(call, EMPTY_PASSWORD, hiding)
     if hiding is not None:
         link.flush(hiding.handle)
-
-

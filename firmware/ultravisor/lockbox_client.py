@@ -113,9 +113,7 @@ def _take_start(state: LockboxState, raw: bytes) -> LockboxState:
     _, salt, _ = _salt(state)
     session = started(TpmSe.POLICY, raw, _drawn(state, _START_NONCE), salt)
     password = state.machine.wrapping_key_password
-    return replace(
-        state, session=replace(session, auth_value=password, hmac_auth=True)
-    )
+    return replace(state, session=replace(session, auth_value=password, hmac_auth=True))
 
 
 def _session(state: LockboxState) -> ClientSession:

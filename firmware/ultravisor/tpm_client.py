@@ -2,8 +2,8 @@
 
 The number of a step is that of its command. Steps 1 and 2 start session A (HMAC, bound
 to the index) and P (policy), both salted to the storage key that OPAL handed over. 3
-proves P. 4 to 6 Import, 7 to 9 Load, 10 to 12 Unseal: each with PolicySecret, authorized
-by A for P's newest nonce, and PolicyPCR. 13 to 15 flush the object, P and A.
+proves P. 4 to 6 Import, 7 to 9 Load, 10 to 12 Unseal: each with PolicySecret, which A
+authorizes for P's newest nonce, and PolicyPCR. 13 to 15 flush the object, P and A.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-
+from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.names import object_name
-from pefstack.hw.tpm.public import TPMT_PUBLIC, Public, RsaParms
+from pefstack.hw.tpm.public import TPMT_PUBLIC, RsaParms
 from pefstack.hw.tpm.response_codes import Refusal
 from pefstack.hw.tpm.structures import whole
 from pefstack.images.errors import FormatError
@@ -15,6 +15,7 @@ from pefstack.images.errors import FormatError
 SALT_SIZE: Final = 32
 _LABEL: Final = b"SECRET\0"
 _BITS: Final = 2048
+_EXPONENT: Final = 65537  # what an exponent of 0 stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,16 @@ class Drawn:
         return f"Drawn({len(self.data)} bytes)"
 
 
-def rsa_2048(public: bytes, name: bytes, what: str) -> Public:
-    """The TPMT_PUBLIC of the RSA-2048 key that has this Name; else FormatError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaltKey:
+    """An RSA-2048 key that takes a salt; its nameAlg is SHA-256."""
+
+    modulus: int
+    exponent: int
+
+
+def rsa_2048(public: bytes, name: bytes, what: str) -> SaltKey:
+    """The RSA-2048 key with this TPMT_PUBLIC and this Name; else FormatError."""
     try:
         key = whole(TPMT_PUBLIC, public)
     except Refusal as refusal:
@@ -43,24 +52,21 @@ def rsa_2048(public: bytes, name: bytes, what: str) -> Public:
     if object_name(key) != name:
         found = object_name(key).hex()
         raise FormatError(what, "Name", 0, found, name.hex())
-    parameters = key.parameters
+    parameters, modulus = key.parameters, key.unique
     if not isinstance(parameters, RsaParms) or parameters.key_bits != _BITS:
         raise FormatError(what, "type", 0, f"0x{key.type:x}", "RSA-2048")
-    if not isinstance(key.unique, bytes) or len(key.unique) != _BITS // 8:
+    if not isinstance(modulus, bytes) or len(modulus) != _BITS // 8:
         raise FormatError(what, "unique", 0, "another size", f"0x{_BITS // 8:x} bytes")
-    return key
+    return SaltKey(
+        modulus=int.from_bytes(modulus, "big"),
+        exponent=parameters.exponent or _EXPONENT,
+    )
 
 
-def hidden_salt(key: Public, salt: bytes, padding: bytes) -> bytes:
-    """RSA-OAEP with the key's nameAlg, of a key that `rsa_2048` accepted.
-
-    ``padding``: the random bytes of OAEP, as many as the hash has.
-    """
+def hidden_salt(key: SaltKey, salt: bytes, padding: bytes) -> bytes:
+    """RSA-OAEP with SHA-256; ``padding``: its 32 random bytes."""
     from pefstack.hw.tpm.crypto import rsa
 
-    if not isinstance(key.parameters, RsaParms) or not isinstance(key.unique, bytes):
-        raise ValueError("no RSA key")
-    exponent = key.parameters.exponent or rsa.DEFAULT_EXPONENT
-    modulus = int.from_bytes(key.unique, "big")
     drawn = Drawn(padding)
-    return rsa.oaep_encrypt(modulus, exponent, key.name_alg, _LABEL, salt, drawn)
+    alg = TpmAlgId.SHA256
+    return rsa.oaep_encrypt(key.modulus, key.exponent, alg, _LABEL, salt, drawn)
