@@ -51,11 +51,11 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
 
 def _check_use(inner: Internals, call: Invocation, use: SessionUse, index: int) -> None:
     """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
+    if use.session is not None and use.session.is_trial:
+        raise Refusal(TpmRc.ATTRIBUTES + where(index))
     check_bound_lockout(inner, use.session)
     if call.authorized(index) is None:
         _check_useful(use, index)
-    if use.session is not None and use.session.is_trial:
-        raise Refusal(TpmRc.ATTRIBUTES + where(index))
 
 
 def _check_useful(use: SessionUse, index: int) -> None:

@@ -30,7 +30,7 @@ from pefstack.hw.tpm.codes import (
     TpmSe,
     TpmSt,
 )
-from pefstack.hw.tpm.crypto import protection
+from pefstack.hw.tpm.crypto import hashes, sessions
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint8, put_uint32
 from pefstack.hw.tpm.symmetric_def import Symmetric
 
@@ -120,7 +120,7 @@ def started(
     check_end(body, end)
     if len(nonce) != NONCE_SIZE:
         raise malformed("nonceTPM", 14, f"0x{len(nonce):x} bytes", "0x20 bytes")
-    key = protection.session_key(_ALG, bind_auth, salt, nonce, nonce_caller)
+    key = sessions.session_key(_ALG, bind_auth, salt, nonce, nonce_caller)
     return ClientSession(handle=handle, nonce_tpm=nonce, session_key=key)
 
 
@@ -128,7 +128,7 @@ def command_bytes(call: Call, uses: Sequence[Authorization]) -> bytes:
     """The command with its authorizations, in the order of the handles they are for."""
     parameters = _encrypted(call.parameters, uses)
     names = b"".join(name for _, name in call.handles)
-    cp_hash = protection.cp_hash(_ALG, call.code, names, parameters)
+    cp_hash = hashes.cp_hash(_ALG, call.code, names, parameters)
     area = b"".join(_area(uses, number, cp_hash) for number in range(len(uses)))
     body = call.handle_bytes + put_uint32(len(area)) + area + parameters
     return call.header(TpmSt.SESSIONS, len(body)) + body
@@ -147,7 +147,7 @@ def answer(call: Call, raw: bytes, uses: Sequence[Authorization]) -> Answer:
     body, rest = raw[start + 4 : start + 4 + size], raw[start + 4 + size :]
     if len(body) != size:
         raise malformed("parameterSize", start, f"0x{size:x}", "to end in the response")
-    rp_hash = protection.rp_hash(_ALG, call.code, body)
+    rp_hash = hashes.rp_hash(_ALG, call.code, body)
     sessions, nonces = [], []
     for use in uses:
         nonce, rest = _checked(use, rp_hash, rest)
@@ -189,7 +189,7 @@ def _mac(
     key = use.session.hmac_key
     if not key:
         return b""
-    return protection.session_hmac(
+    return sessions.session_hmac(
         _ALG,
         key,
         p_hash,
@@ -226,7 +226,7 @@ def _encrypted(parameters: bytes, uses: Sequence[Authorization]) -> bytes:
     data, end = take_sized(parameters, 0)
     key = use.session.session_key + use.session.auth_value
     nonces = use.nonce_caller, use.session.nonce_tpm
-    hidden = protection.encrypt_parameter(_ALG, _AES_BITS, key, *nonces, data)
+    hidden = sessions.encrypt_parameter(_ALG, _AES_BITS, key, *nonces, data)
     return put_tpm2b(hidden) + parameters[end:]
 
 
@@ -239,7 +239,7 @@ def _decrypted(
     data, end = take_sized(body, 0)
     key = use.session.session_key + use.session.auth_value
     both = nonces[list(uses).index(use)], use.nonce_caller
-    clear = protection.decrypt_parameter(_ALG, _AES_BITS, key, *both, data)
+    clear = sessions.decrypt_parameter(_ALG, _AES_BITS, key, *both, data)
     return put_tpm2b(clear) + body[end:]
 
 

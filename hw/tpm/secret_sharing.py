@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm.buffers import TPMS_ECC_POINT
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId
 from pefstack.hw.tpm.crypto.kdf import kdfe
 from pefstack.hw.tpm.object_keys import ecc_key, ecc_public, rsa_key, rsa_public
-from pefstack.hw.tpm.objects import Loadable, TpmObject
+from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.structures import Reader, put_pair
-
-
-def check_opens_secrets(key: Loadable) -> None:
-    """TPM_RC_ATTRIBUTES for a key that does not decrypt, TPM_RC_KEY for no key."""
-    if not isinstance(key, TpmObject):
-        raise Refusal(TpmRc.KEY)
-    if key.public.type not in (TpmAlgId.RSA, TpmAlgId.ECC) or key.sensitive is None:
-        raise Refusal(TpmRc.KEY)
-    if not key.public.attributes & TpmaObject.DECRYPT:
-        raise Refusal(TpmRc.ATTRIBUTES)
 
 
 def open_secret(key: TpmObject, label: str, hidden: bytes) -> bytes:

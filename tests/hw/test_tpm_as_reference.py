@@ -285,3 +285,30 @@ def test_clear_ends_policies_over_pcrs() -> None:
     raw = command(0x126, handles=(PLATFORM,), area=EMPTY_PASSWORD)
     assert rc_of(tpm.execute(raw)) == 0
     assert update_counter(tpm) == before + 1
+
+
+def test_a_first_write_leaves_ones_around_it() -> None:
+    tpm, _, _ = started()
+    index = 0x01000001
+    assert define(tpm, 0x0004_0004) == 0
+    area = session(auth=b"pin")
+    written = command(0x137, two_b(b"a") + b"\0\2", handles=(index,) * 2, area=area)
+    assert rc_of(tpm.execute(written)) == 0
+    read = command(0x14E, b"\0\x08\0\0", handles=(index,) * 2, area=area)
+    assert tpm.execute(read)[16:24] == b"\xff\xffa\xff\xff\xff\xff\xff"
+
+
+def test_a_salt_needs_the_private_key() -> None:
+    tpm, _, _ = started()
+    key = put_in(tpm, rsa_areas(DECRYPT | USER), public_only=True)
+    assert rc_of(tpm.execute(command(0x176, START, handles=(key, NULL)))) == 0x18B
+
+
+def test_a_sequence_has_no_name_to_be_bound_to() -> None:
+    """So its authValue stays in the HMAC's key."""
+    tpm, _, _ = started()
+    raw = command(0x186, two_b(b"auth") + b"\0\x0b")
+    assert rc_of(tpm.execute(raw)) == 0
+    one = start(tpm, bind=0x80000000, bind_auth=b"auth")
+    one.entity_auth = b"auth"
+    send(tpm, 0x15C, two_b(b"more"), {0x80000000: b""}, one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from lockstep.dice import Dice
 from lockstep.driver import Driver
 from lockstep.mutation import mutated
+from lockstep.results import Unlike
 from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.response_codes import describe
 from tpm_kit import ALL_BANKS, PassingTpm, off_tpm, rc_of, whole_state
@@ -116,6 +118,12 @@ def well_formed(answer: bytes, command: bytes) -> None:
     assert tag == command[:2], command.hex()
 
 
+def go_on(driver: Driver, dice: Dice) -> None:
+    """One step; the noise in between may make a fool of the client."""
+    with suppress(Unlike):
+        driver.step(dice)
+
+
 def watched(seed: int) -> Watched:
     """A new TPM, and what makes noise for it."""
     tpm, _, clock = off_tpm(banks=ALL_BANKS, allocated=ALL_BANKS)
@@ -133,7 +141,7 @@ def test_noise_is_answered_and_changes_nothing() -> None:
         driver.start()
         step = 0
         while side.sent < min(CASE, COMMANDS):
-            driver.step(Dice(f"{seed}/{step}"))
+            go_on(driver, Dice(f"{seed}/{step}"))
             step += 1
         sent, refused, seed = sent + side.sent, refused + side.refused, seed + 1
     assert sent // 2 < refused < sent * 19 // 20
@@ -145,7 +153,7 @@ def test_noise_does_not_pile_up() -> None:
     driver = Driver([side], Dice("memory"))
     driver.start()
     for step in range(200):
-        driver.step(Dice(f"memory/{step}"))
+        go_on(driver, Dice(f"memory/{step}"))
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

@@ -38,7 +38,8 @@ class Use:
             return auth if session.needs_auth else b""
         if session.bound is not None:
             names, bound_auth = session.bound
-            if names[side] == self.names[side] and bound_auth == self.auth:
+            named = names[side] and names[side] == self.names[side]
+            if named and bound_auth == self.auth:
                 return b""
         return auth
 

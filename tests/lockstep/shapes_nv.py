@@ -138,7 +138,7 @@ def _audited(m: Making) -> list[Piece]:
 
 
 def _clock(m: Making) -> list[Piece]:
-    return [u64(m.dice.choice((0, 1, 1 << 40, (1 << 40) + 5, 1 << 63, (1 << 64) - 1)))]
+    return [u64(m.dice.choice((1 << 40, 1 << 41, 1 << 63, (1 << 64) - 1)))]
 
 
 def _pcr_policy(m: Making) -> list[Piece]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import TPM2B_ENCRYPTED_SECRET, TPM2B_NONCE
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmNt, TpmRh, TpmSe
+from pefstack.hw.tpm.codes import (
+    DIGEST_SIZE,
+    TpmAlgId,
+    TpmaObject,
+    TpmCc,
+    TpmNt,
+    TpmRh,
+    TpmSe,
+)
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.kdf import kdfa
 from pefstack.hw.tpm.guessing import bound_kind
@@ -17,10 +25,10 @@ from pefstack.hw.tpm.handles import (
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.interface_types import TPM_SE, TPMI_ALG_HASH
 from pefstack.hw.tpm.nv import NvIndex
-from pefstack.hw.tpm.object_keys import kind_of
+from pefstack.hw.tpm.object_keys import has, kind_of
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
-from pefstack.hw.tpm.secret_sharing import check_opens_secrets, open_secret
+from pefstack.hw.tpm.secret_sharing import open_secret
 from pefstack.hw.tpm.session import PolicyState, Session
 from pefstack.hw.tpm.session_hmac import bind_value
 from pefstack.hw.tpm.state import Internals
@@ -100,8 +108,11 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
         raise Refusal(TpmRc.KEY + _TPM_KEY)
+    if not has(tpm_key, TpmaObject.DECRYPT):
+        raise Refusal(TpmRc.VALUE + _SALT)
+    if tpm_key.sensitive is None:
+        raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     try:
-        check_opens_secrets(tpm_key)
         return open_secret(tpm_key, "SECRET", encrypted)
     except Refusal:  # one code, whatever is wrong with it
         raise Refusal(TpmRc.VALUE + _SALT) from None
