@@ -188,8 +188,11 @@ class _Search:
 def _word_index(data: memoryview, magic: bytes) -> int | None:
     """Which word of the data is the magic; the last, incomplete one is none."""
     content = bytes(data[: len(data) // _WORD * _WORD])
-    if magic not in content:
+    first = content.find(magic)
+    if first < 0:
         return None
+    if first % _WORD == 0:
+        return first // _WORD
     words = array("I", content)
     try:
         return words.index(array("I", magic)[0])
