@@ -19,7 +19,7 @@ from pefstack.firmware.tpm_link import TpmLink
 from pefstack.firmware.tpm_prepare import Provision, prepare
 from pefstack.firmware.ultravisor import lockbox_client, tpm_client
 from pefstack.firmware.ultravisor.conversation import Verdict
-from pefstack.firmware.ultravisor.tpm_client import SealedObject
+from pefstack.firmware.ultravisor.sealed_object import SealedObject
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.journal import Journal
 from pefstack.images.uv_tpm import UvTpm

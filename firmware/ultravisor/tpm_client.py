@@ -20,6 +20,7 @@ from pefstack.firmware.ultravisor.conversation import (
     TpmCommand,
     Verdict,
 )
+from pefstack.firmware.ultravisor.sealed_object import SealedObject
 from pefstack.hw.tpm import client_calls as calls
 from pefstack.hw.tpm.client_call import (
     Answer,
@@ -47,7 +48,6 @@ from pefstack.hw.tpm.codes import (
     TpmRh,
     TpmSe,
 )
-from pefstack.hw.tpm.crypto.hashes import digest
 from pefstack.images.uv_tpm import UvTpm
 
 POLICY_PCR: Final = 6
@@ -61,20 +61,6 @@ FLUSH_OBJECT, FLUSH_P, FLUSH_A = 13, 14, 15
 _A, _P, _NONCES = 0, 3, 6
 _SECRETS: Final = (4, 7, 10)  # the steps that are PolicySecret
 _KEYED: Final = sorted((PROVE, *_SECRETS, IMPORT, LOAD, UNSEAL))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedObject:
-    """What a kind-1 slot holds: the contents of its three TPM2B."""
-
-    public: bytes
-    duplicate: bytes
-    seed: bytes
-
-    @property
-    def name(self) -> bytes:
-        """The Name of the sealed object: nameAlg SHA-256."""
-        return TpmAlgId.SHA256.to_bytes(2, "big") + digest(TpmAlgId.SHA256, self.public)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

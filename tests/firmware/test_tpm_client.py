@@ -13,7 +13,8 @@ import pytest
 
 from pefstack.firmware.ultravisor import tpm_client
 from pefstack.firmware.ultravisor.conversation import TpmCommand, Verdict
-from pefstack.firmware.ultravisor.tpm_client import SealedObject, SlotState
+from pefstack.firmware.ultravisor.sealed_object import SealedObject
+from pefstack.firmware.ultravisor.tpm_client import SlotState
 from pefstack.images.uv_tpm import UvTpm
 from tpm_client_kit import two_b
 
