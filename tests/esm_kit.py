@@ -8,7 +8,9 @@ from typing import Any, Final
 
 VECTORS: Final = Path(__file__).parent / "vectors" / "esm"
 V2: Final[dict[str, Any]] = json.loads((VECTORS / "v2" / "expected.json").read_text())
-BLOBS: Final[dict[str, Any]] = json.loads((VECTORS / "expected.json").read_text())
+BLOBS: Final[dict[str, Any]] = json.loads((VECTORS / "expected.json").read_text())[
+    "blobs"
+]
 SEALED_DATA: Final = bytes.fromhex(V2["sealed_data"])
 PAYLOAD: Final = 32 + 4 * 2048  # where the payload of good.bin begins
 
