@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,13 +77,22 @@ class EsmOperand:
         EsmOperand.from_bytes(raw)
         return raw
 
-    def fitting(self, kind: int, machine_id: bytes) -> tuple[int, ...]:
-        """The slots that a machine with this key may try, in their order."""
-        return tuple(
+    def candidates(self, machine_ids: Mapping[int, bytes]) -> tuple[int, ...]:
+        """The slots that a machine may try, in their order; the first that opens wins.
+
+        ``machine_ids`` has, by kind of slot, the digest of the Name of the machine's
+        key. Raises `OperandError` E_NO_SLOT when there is none.
+        """
+        found = tuple(
             index
             for index, slot in enumerate(self.slots)
-            if slot.fits(kind, machine_id)
+            if any(slot.fits(*each) for each in machine_ids.items())
         )
+        if not found:
+            ids = ", ".join(each.hex() for each in machine_ids.values())
+            right = f"a slot for machine {ids}, or for any"
+            raise OperandError(_R.NO_SLOT, "slots", HEADER_SIZE, "none", right)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,24 +181,6 @@ def test_hidden_bytes_are_not_possible() -> None:
     assert V2["verdicts"]["toc-short.bin"] == "E_TOC_RANGE"
 
 
-@pytest.mark.parametrize("machine", ["tpm1", "tpm2", "owner"])
-@pytest.mark.parametrize("file", ["good.bin", "several.bin", "placeholder.bin"])
-def test_which_slots_a_machine_may_try(file: str, machine: str) -> None:
-    operand = EsmOperand.from_bytes(operand_bytes(file))
-    names = V2["machines"][machine]
-    fits = {
-        index
-        for kind, key in ((1, "storage_key_name"), (2, "wrapping_key_name"))
-        for index in operand.fitting(kind, bytes.fromhex(names[key])[2:])
-    }
-    expected = {
-        index
-        for index, word in enumerate(V2["slots"].get(file, []))
-        if machine in word or "any machine" in word
-    }
-    assert fits == expected
-
-
 def test_slot_refuses_what_it_would_not_read() -> None:
     for slot in (
         Slot(kind=3),
