@@ -16,7 +16,8 @@ from pefstack.tools.style import clean, paint
 _EPILOG: Final = """
 Knows secure boot containers (version 1, also as they lie in flash behind ECC), flash
 images with an FFS partition table, SEEPROM images, TPM event logs, flattened device
-trees, and the HDAT structures that Hostboot hands over.
+trees, the HDAT structures that Hostboot hands over, ESM blobs and ESM operands (of
+these what needs no key).
 
 examples:
   pef inspect flash.bin
