@@ -83,14 +83,26 @@ def test_integrity_block_in_clear() -> None:
     assert INTEGRITY.to_bytes() not in payload()
 
 
+def derived(label: bytes, bits: int) -> bytes:
+    """KDFa of the seed, as SP 800-108 says it."""
+    tail = label + b"\0" + SVM_ID + NONCE + bits.to_bytes(4, "big")
+    blocks = [digest(SEED, bytes((0, 0, 0, i)) + tail, "sha256") for i in (1, 2)]
+    return b"".join(blocks)[: bits // 8]
+
+
+@pytest.mark.parametrize("hidden", [bytes(8), b"hidden!!", bytes(72)])
+def test_bytes_that_belong_to_no_block(hidden: bytes) -> None:
+    """Behind the last block, under a right HMAC."""
+    body = payload()[:-64] + hidden
+    body = body[:8] + (len(body) + 64).to_bytes(4, "big") + body[12:]
+    raw = body + digest(derived(b"ESM-MAC", 512), body, hashlib.sha512)
+    operand = build_operand(raw, slot_count=1)
+    assert refusal(open_operand, operand, SEALED_DATA) == "E_TOC_RANGE"
+
+
 def test_keys_and_places_recomputed_here() -> None:
     """SP 800-108, AES and HMAC out of the standard library and `cryptography`."""
     made = payload()
-
-    def derived(label: bytes, bits: int) -> bytes:
-        tail = label + b"\0" + SVM_ID + NONCE + bits.to_bytes(4, "big")
-        blocks = [digest(SEED, bytes((0, 0, 0, i)) + tail, "sha256") for i in (1, 2)]
-        return b"".join(blocks)[: bits // 8]
 
     assert derived(b"ESM-ENC", 256).hex() == V2["enc_key"]
     assert derived(b"ESM-MAC", 512).hex() == V2["mac_key"]
@@ -213,7 +225,9 @@ def test_seed_and_identity_have_their_sizes() -> None:
     assert refusal(SealedData(seed=SEED[1:]).to_bytes) == "E_SEED"
     assert refusal(SealedData(seed=SEED, minimum_version=-1).to_bytes) == "E_SEED"
     assert SealedData(seed=SEED, minimum_version=2).to_bytes() == SEALED_DATA
-    assert SEED.hex() not in repr(SealedData(seed=SEED))
+    printed = repr(SealedData(seed=SEED))
+    assert repr(SEED) not in printed
+    assert SEED.hex() not in printed
     for svm_id, nonce in ((b"", NONCE), (SVM_ID, NONCE + b"\0")):
         with pytest.raises(OperandError, match="E_PAY_LIMIT"):
             build_payload(SEED, INTEGRITY, svm_id=svm_id, build_nonce=nonce)
