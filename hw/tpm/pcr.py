@@ -67,10 +67,10 @@ class PcrBanks:
 
         Counted are the banks where PCR 17 is set.
         """
+        launched = [pcr for pcr in range(PCR_COUNT) if DRTM_MASK & 1 << pcr]
         for alg, bank in self.values.items():
-            for pcr in range(PCR_COUNT):
-                if DRTM_MASK >> pcr & 1:
-                    bank[pcr] = bytes(DIGEST_SIZE[alg])
+            for pcr in launched:
+                bank[pcr] = bytes(DIGEST_SIZE[alg])
         for alg, value in values.items():
             self.values[alg][DRTM_PCR] = value
             self._count(DRTM_PCR)

@@ -90,6 +90,7 @@ def _audit(
         session.audit_digest = digest(alg, old, *hashes)
         if starts:
             store.exclusive = use.handle
+            session.bound = b""  # an audit session is bound to nothing
         exclusive = TpmaSession.AUDIT_EXCLUSIVE
         use.attributes &= ~exclusive
         use.attributes |= exclusive if store.exclusive == use.handle else 0

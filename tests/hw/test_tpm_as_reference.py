@@ -304,11 +304,26 @@ def test_a_salt_needs_the_private_key() -> None:
     assert rc_of(tpm.execute(command(0x176, START, handles=(key, NULL)))) == 0x18B
 
 
-def test_a_sequence_has_no_name_to_be_bound_to() -> None:
-    """So its authValue stays in the HMAC's key."""
+def test_a_session_is_bound_to_a_sequence() -> None:
+    """It has no Name, but an authValue."""
     tpm, _, _ = started()
     raw = command(0x186, two_b(b"auth") + b"\0\x0b")
     assert rc_of(tpm.execute(raw)) == 0
     one = start(tpm, bind=0x80000000, bind_auth=b"auth")
-    one.entity_auth = b"auth"
+    one.takes_auth = False
     send(tpm, 0x15C, two_b(b"more"), {0x80000000: b""}, one)
+
+
+def test_an_audit_session_is_bound_no_more() -> None:
+    """From its first audit on, the authValue of what it was bound to takes part."""
+    tpm, _, _ = started()
+    raw = command(0x186, two_b(b"auth") + b"\0\x0b")
+    assert rc_of(tpm.execute(raw)) == 0
+    one = start(tpm, bind=0x80000000, bind_auth=b"auth")
+    one.attributes = 0x83
+    send(tpm, 0x17B, b"\0\4", {}, one)
+    one.attributes, one.takes_auth = 1, False
+    more = two_b(b"more")
+    assert rc_of(send(tpm, 0x15C, more, {0x80000000: b""}, one)) == 0x9A2
+    one.takes_auth, one.entity_auth = True, b"auth"
+    send(tpm, 0x15C, more, {0x80000000: b""}, one)

@@ -13,6 +13,7 @@ from lockstep.mutation import mutated, sized
 from lockstep.pair import Side
 from lockstep.results import Unlike, check, same, split
 from lockstep.sessions import (
+    AUDIT,
     CONTINUE,
     ENCRYPT,
     Answered,
@@ -207,6 +208,8 @@ class Driver:
             if use.session is None:
                 continue
             use.session.nonces = tuple(each.nonce for each in got)
+            if use.attributes & AUDIT:  # which ends its binding
+                use.session.bound = None
             if not got[0].attributes & CONTINUE:
                 self.world.sessions.pop(use.session.handle, None)
             elif use.session.kind == POLICY:

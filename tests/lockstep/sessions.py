@@ -38,8 +38,7 @@ class Use:
             return auth if session.needs_auth else b""
         if session.bound is not None:
             names, bound_auth = session.bound
-            named = names[side] and names[side] == self.names[side]
-            if named and bound_auth == self.auth:
+            if names[side] == self.names[side] and bound_auth == self.auth:
                 return b""
         return auth
 
