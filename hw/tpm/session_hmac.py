@@ -28,8 +28,8 @@ def bind_value(entity: Any, auth_hash: int) -> bytes:
 
 
 def is_bound_to(session: Session, entity: Any | None) -> bool:
-    """Whether a session is bound to the entity as it is now; a sequence has no Name."""
-    if entity is None or not session.bound or not entity.name:
+    """Whether a session is bound to the entity as it is now."""
+    if entity is None or not session.bound:
         return False
     return session.bound == bind_value(entity, session.auth_hash)
 

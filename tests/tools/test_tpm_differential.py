@@ -15,7 +15,8 @@ from lockstep.accepted import FILE
 from lockstep.driver import BY_CODE
 from lockstep.pair import KeptOpen, Side
 from lockstep.run import run, shrunk
-from pefstack.hw.tpm.commands.table import COMMANDS
+from pefstack.hw.tpm.codes import TpmCc
+from pefstack.hw.tpm.commands.table import CODES
 from swtpm_kit import swtpm
 from tpm_kit import ALL_BANKS, off_tpm
 
@@ -52,7 +53,7 @@ def test_generated_commands_are_answered_alike() -> None:
 
 
 def test_every_command_is_generated() -> None:
-    assert set(BY_CODE) == set(COMMANDS)
+    assert set(BY_CODE) == CODES - {TpmCc.CERTIFY_X509}  # compared in its own test
 
 
 def test_accepted_differences_are_few_and_have_a_reason() -> None:
