@@ -1,4 +1,4 @@
-"""A command made up by its shape: handles, parameters, sessions; spoilt now and then."""
+"""A command made up by its shape: handles, parameters, sessions; some spoilt."""
 
 from __future__ import annotations
 
