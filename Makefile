@@ -44,8 +44,9 @@ lock: | $(BIN)/.dev
 $(BIN)/.ready: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x "$(UV)" || $(BIN)/python -m pip install -q uv
-	$(UV) pip install -q --python $(BIN)/python -r requirements.lock
+	$(UV) pip install -q --compile-bytecode --python $(BIN)/python -r requirements.lock
 	$(UV) pip install -q --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m compileall -q images hw firmware tools src/pefstack/__init__.py
 	touch $@
 
 $(BIN)/.dev: $(BIN)/.ready requirements-dev.lock

@@ -17,6 +17,9 @@ CVC_SIZE: Final = 0x10000
 DEVICE_TREE_ADDRESS: Final = 0x3060_0000  # in skiboot's real heap
 DEVICE_TREE_SIZE: Final = 0x10000  # room for it
 
+UV_TPM_ADDRESS: Final = 0x3062_0000  # will be secure memory
+UV_TPM_SIZE: Final = 0x1000  # room for the hand-over to the ultravisor
+
 HDAT_ADDRESS: Final = 0x3120_0000  # where skiboot has Hostboot put HDAT
 HDAT_SIZE: Final = 0x80_0000
 IPL_PARAMETERS_ADDRESS: Final = HDAT_ADDRESS

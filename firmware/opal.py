@@ -4,7 +4,9 @@ Makes the device tree from what Hostboot handed over and decides by it: secure m
 trusted mode, the hash of the hardware keys, and where the event log is.
 The PEF record [794] is one byte, 1 when the machine state shows PEF enabled, else 0;
 it is extended at every boot of the profile `patent` (checklist P51). Partitions and
-separators come in the order of the profile's table. boot-chain.md 1.3, 3.3 to 3.5, 4.2.
+separators come in the order of the profile's table. After the last extend it prepares
+the TPM for the ultravisor where the machine asks for it. boot-chain.md 1.3, 3.3 to 3.5,
+4.2.
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ def run(board: Board) -> Stage | None:
             _read(board, mode, what, log)
     if mode.trusted and tpm_is_lost(board):
         put_tree(board, device_tree(hdat, board.memory.size, first_disabled=True))
+    if board.spec.pef.provision != "off":
+        from pefstack.firmware.uv_hand_over import hand_over_tpm
+
+        hand_over_tpm(board, STAGE, pef=bool(board.chip.msr & MSR_S))
     return None
 
 

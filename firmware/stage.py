@@ -49,6 +49,7 @@ class Refusal(StrEnum):
     LOG_FULL = "log-full"
     LOG_BROKEN = "log-broken"
     HDAT_BROKEN = "hdat-broken"
+    TPM_PROVISION = "tpm-provision"
 
 
 class BootFailure(PefError):

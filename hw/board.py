@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pefstack.hw.chip import Chip
-from pefstack.hw.entropy import Clock
+from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.flash import Flash
 from pefstack.hw.fuses import Fuses
@@ -28,6 +28,7 @@ class Board:
     ``chip``, ``fuses``, the SEEPROMs and ``tpm`` are those of the chip that code runs
     on: ``number`` 0 is the primary, `seen_from` gives the others. ``tpm_fails_at`` is
     the step (`TpmStep`) before which that chip's TPM loses its power, a fault.
+    ``entropy``: random numbers of the processors; no bus carries them.
     ``poisoned``: names of the TPMs that firmware poisoned, its own note.
     """
 
@@ -35,6 +36,7 @@ class Board:
     spec: MachineSpec
     journal: Journal
     clock: Clock
+    entropy: Entropy
     fuses: Fuses
     chip: Chip
     seeprom: Seeprom
@@ -123,6 +125,7 @@ class Board:
             self,
             journal=journal,
             clock=clock,
+            entropy=self.entropy.fork(),
             chip=chip,
             seeprom=self.seeprom.fork(chip),
             measurement_seeprom=self.measurement_seeprom.fork(),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pefstack.hw.board import Board
-from pefstack.hw.entropy import Clock
+from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.flash import Content, Flash
 from pefstack.hw.fuses import HW_KEY_HASH_SIZE, Fuses
 from pefstack.hw.journal import Journal
 from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 from pefstack.hw.memory import Memory
+from pefstack.hw.pef_spec import PefSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm_step import step_named
@@ -177,6 +178,7 @@ class MachineSpec:
     verify: VerifySpec = field(default_factory=VerifySpec)
     fault: FaultSpec = field(default_factory=FaultSpec)
     update: UpdateSpec = field(default_factory=UpdateSpec)
+    pef: PefSpec = field(default_factory=PefSpec)
     secondary_chips: tuple[SecondaryChipSpec, ...] = ()
     backup_tpm: AnyTpmSpec | None = None
 
@@ -212,6 +214,7 @@ class MachineSpec:
             spec=self,
             journal=journal,
             clock=clock,
+            entropy=Entropy(self.tpm.seed, "processor"),
             fuses=Fuses(
                 hw_key_hash=self.fuses.hw_key_hash,
                 minimum_secure_version=self.fuses.minimum_secure_version,

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
-from construct import (
-    Array,
-    Bytes,
-    Construct,
-    Int8ub,
-    Int16ub,
-    Int32ub,
-    Int64ub,
-    Struct,
-)
-
-from pefstack.images.codec import Buffer, build_bytes, parse_all
+from pefstack.images.codec import U8, U16, U32, U64, Buffer, Layout, octets
 from pefstack.images.errors import FormatError
 from pefstack.images.p521 import KEY_SIZE, SIGNATURE_SIZE
 
@@ -37,37 +26,40 @@ FLAG_LAB_OVERRIDE: Final = 0x00080000
 FLAG_KEY_TRANSITION: Final = 0x00000001
 FLAG_HASH_PAGE_TABLE: Final = 0x80000000  # software flag
 
-_HARDWARE: Final = Struct(
-    "magic" / Int32ub,
-    "version" / Int16ub,
-    "container_size" / Int64ub,
-    "target_hrmor" / Int64ub,
-    "stack_pointer" / Int64ub,
-    "hw_keys" / Array(HW_KEY_COUNT, Bytes(KEY_SIZE)),
+_HARDWARE: Final = Layout(
+    NAME,
+    magic=U32,
+    version=U16,
+    container_size=U64,
+    target_hrmor=U64,
+    stack_pointer=U64,
+    hw_keys=octets(HW_KEY_COUNT * KEY_SIZE),
 )
-_PREFIX: Final = Struct(
-    "version" / Int16ub,
-    "hash_alg" / Int8ub,
-    "sig_alg" / Int8ub,
-    "code_start_offset" / Int64ub,
-    "reserved" / Int64ub,
-    "flags" / Int32ub,
-    "sw_key_count" / Int8ub,
-    "payload_size" / Int64ub,
-    "payload_hash" / Bytes(64),
-    "ecid_count" / Int8ub,
+_PREFIX: Final = Layout(
+    NAME,
+    version=U16,
+    hash_alg=U8,
+    sig_alg=U8,
+    code_start_offset=U64,
+    reserved=U64,
+    flags=U32,
+    sw_key_count=U8,
+    payload_size=U64,
+    payload_hash=octets(64),
+    ecid_count=U8,
 )
-_SOFTWARE: Final = Struct(
-    "version" / Int16ub,
-    "hash_alg" / Int8ub,
-    "sig_alg" / Int8ub,
-    "code_start_offset" / Int64ub,
-    "component_id" / Bytes(8),
-    "flags" / Int32ub,
-    "security_version" / Int8ub,
-    "payload_size" / Int64ub,
-    "payload_hash" / Bytes(64),
-    "ecid_count" / Int8ub,
+_SOFTWARE: Final = Layout(
+    NAME,
+    version=U16,
+    hash_alg=U8,
+    sig_alg=U8,
+    code_start_offset=U64,
+    component_id=octets(8),
+    flags=U32,
+    security_version=U8,
+    payload_size=U64,
+    payload_hash=octets(64),
+    ecid_count=U8,
 )
 
 
@@ -84,7 +76,11 @@ class HardwareHeader:
 
     def to_bytes(self) -> bytes:
         """426 bytes; `FormatError` if a value does not fit into its field."""
-        return _build(_HARDWARE, self)
+        sizes = [len(each) for each in self.hw_keys]
+        if sizes != [KEY_SIZE] * HW_KEY_COUNT:
+            found = "keys of " + " ".join(f"0x{size:x}" for size in sizes) + " bytes"
+            raise FormatError(NAME, "hw_keys", 0, found, "three of 0x84 bytes")
+        return _HARDWARE.build(self, hw_keys=b"".join(self.hw_keys))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +100,7 @@ class PrefixHeader:
 
     def to_bytes(self) -> bytes:
         """98 bytes without ECIDs; `FormatError` if a value does not fit."""
-        return _build(_PREFIX, self)
+        return _PREFIX.build(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +120,7 @@ class SoftwareHeader:
 
     def to_bytes(self) -> bytes:
         """98 bytes without ECIDs; `FormatError` if a value does not fit."""
-        return _build(_SOFTWARE, self)
+        return _SOFTWARE.build(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,31 +222,30 @@ class _Cursor:
         self._at = end
         return part
 
-    def part(self, field: str, layout: Construct[Any, Any]) -> dict[str, Any]:
-        return parse_all(NAME, layout, self.take(field, PART_SIZE))
+    def part(self, field: str, layout: Layout) -> dict[str, Any]:
+        return layout.parse_all(self.take(field, PART_SIZE))
 
     def many(self, field: str, count: int) -> tuple[bytes, ...]:
-        together = self.take(field, count * KEY_SIZE)
-        return tuple(
-            together[at : at + KEY_SIZE] for at in range(0, len(together), KEY_SIZE)
-        )
+        return _pairs(self.take(field, count * KEY_SIZE))
 
     def rest(self) -> bytes:
         return self._raw[self._at :]
 
 
 def _hardware(raw: bytes) -> HardwareHeader:
-    found = parse_all(NAME, _HARDWARE, raw)
+    found = _HARDWARE.parse_all(raw)
     if found["magic"] != MAGIC:
         raise FormatError(NAME, "magic", 0, f"0x{found['magic']:08x}", "0x17082011")
     if found["version"] != 1:
         raise FormatError(NAME, "version", 4, f"0x{found['version']:x}", "0x1")
-    return HardwareHeader(**found | {"hw_keys": tuple(found["hw_keys"])})
+    return HardwareHeader(**found | {"hw_keys": _pairs(found["hw_keys"])})
 
 
-def _build(layout: Construct[Any, Any], value: Any) -> bytes:
-    values = {each.name: getattr(value, each.name) for each in fields(value)}
-    return build_bytes(NAME, layout, values)
+def _pairs(together: bytes) -> tuple[bytes, ...]:
+    """Keys, or signatures, that stand one behind the other."""
+    return tuple(
+        together[at : at + KEY_SIZE] for at in range(0, len(together), KEY_SIZE)
+    )
 
 
 def component_id(label: str) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from construct import Int32ub, Struct
-
-from pefstack.images.codec import Buffer, build_bytes, parse_prefix
+from pefstack.images.codec import U32, Buffer, Layout
 from pefstack.images.errors import FormatError
 
 NAME: Final = "FDT"
@@ -19,19 +17,20 @@ HEADER_SIZE_16: Final = 36  # without size_dt_struct
 RESERVE_ENTRY_SIZE: Final = 16
 MAX_TREE_SIZE: Final = 0x400000
 
-_HEADER: Final = Struct(
-    "magic" / Int32ub,
-    "totalsize" / Int32ub,
-    "off_dt_struct" / Int32ub,
-    "off_dt_strings" / Int32ub,
-    "off_mem_rsvmap" / Int32ub,
-    "version" / Int32ub,
-    "last_comp_version" / Int32ub,
-    "boot_cpuid_phys" / Int32ub,
-    "size_dt_strings" / Int32ub,
-    "size_dt_struct" / Int32ub,
+_HEADER: Final = Layout(
+    NAME,
+    magic=U32,
+    totalsize=U32,
+    off_dt_struct=U32,
+    off_dt_strings=U32,
+    off_mem_rsvmap=U32,
+    version=U32,
+    last_comp_version=U32,
+    boot_cpuid_phys=U32,
+    size_dt_strings=U32,
+    size_dt_struct=U32,
 )
-OFFSETS: Final = {field.name: 4 * i for i, field in enumerate(_HEADER.subcons)}
+OFFSETS: Final = _HEADER.offsets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +61,15 @@ class FdtHeader:
         not aligned, touches the header or leaves the tree (not ``raw``, which may end
         with the header).
         """
-        values, size = parse_prefix(NAME, _HEADER, raw[:HEADER_SIZE])
+        values = _HEADER.parse_prefix(raw)
         header = cls(**values)
         _check_versions(header)
         _check_blocks(header)
-        return header, size
+        return header, HEADER_SIZE
 
     def to_bytes(self) -> bytes:
         """40 bytes; `FormatError` if a value does not fit into its field."""
-        return build_bytes(NAME, _HEADER, asdict(self))
+        return _HEADER.build(self)
 
     @property
     def header_size(self) -> int:

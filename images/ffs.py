@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from construct import Bytes, Int32ub, Struct
-
-from pefstack.images.codec import Buffer, build_bytes, parse_prefix
+from pefstack.images.codec import U32, Buffer, Layout, octets
 from pefstack.images.errors import FormatError
 from pefstack.images.ffs_entry import (
     ENTRY_SIZE,
@@ -24,16 +22,17 @@ BLOCK_SIZE: Final = 0x1000
 MAX_TABLE_SIZE: Final = 0x8000  # of the layouts in use; bounds what is read
 MAX_ENTRY_COUNT: Final = (MAX_TABLE_SIZE - HEADER_SIZE) // ENTRY_SIZE
 
-_HEADER: Final = Struct(
-    "magic" / Int32ub,
-    "version" / Int32ub,
-    "size" / Int32ub,
-    "entry_size" / Int32ub,
-    "entry_count" / Int32ub,
-    "block_size" / Int32ub,
-    "block_count" / Int32ub,
-    "reserved" / Bytes(16),
-    "checksum" / Int32ub,
+_HEADER: Final = Layout(
+    NAME,
+    magic=U32,
+    version=U32,
+    size=U32,
+    entry_size=U32,
+    entry_count=U32,
+    block_size=U32,
+    block_count=U32,
+    reserved=octets(16),
+    checksum=U32,
 )
 
 
@@ -60,21 +59,20 @@ class FfsHeader:
         entry_size, entry_count, block_size (unless ``any_block_size``), block_count,
         entries longer than the table, checksum.
         """
-        values, size = parse_prefix(NAME, _HEADER, raw[:HEADER_SIZE])
+        values = _HEADER.parse_prefix(raw)
         checksum = values.pop("checksum")
         header = cls(**values)
         _check_fixed(header)
         _check_counts(header, any_block_size)
         check_checksum("checksum", 0, bytes(raw[:HEADER_SIZE]), checksum)
-        return header, size
+        return header, HEADER_SIZE
 
     def to_bytes(self) -> bytes:
         """48 bytes with the checksum that follows from the others.
 
         Raises `FormatError` when a number does not fit into its field.
         """
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return with_checksum(build_bytes(NAME, _HEADER, values | {"checksum": 0}))
+        return with_checksum(_HEADER.build(self, checksum=0))
 
     @property
     def used_size(self) -> int:

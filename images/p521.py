@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -17,10 +18,21 @@ ORDER: Final = (  # of the group (SEC 2, 2.9.1)
     + 0xA51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409
 )
 _CURVE: Final = ec.SECP521R1()
-_CHECKING: Final = ec.ECDSA(SHA512())
-_SIGNING: Final = ec.ECDSA(SHA512(), deterministic_signing=True)  # RFC 6979
 
 PrivateKey = ec.EllipticCurvePrivateKey
+
+
+class _Checking(ec.ECDSA):
+    """ECDSA with SHA-512 for checks; its base would load every cipher when made."""
+
+    algorithm = SHA512()
+    deterministic_signing = False
+
+    def __init__(self) -> None:
+        """Nothing to set."""
+
+
+_CHECKING: Final = _Checking()
 
 
 def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -41,7 +53,7 @@ def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
 
 def sign(key: PrivateKey, message: bytes) -> bytes:
     """The deterministic signature (RFC 6979) over SHA-512 of ``message``, 132 bytes."""
-    r, s = utils.decode_dss_signature(key.sign(message, _SIGNING))
+    r, s = utils.decode_dss_signature(key.sign(message, _signing()))
     return _pair(r, s)
 
 
@@ -55,6 +67,12 @@ def derive_key(secret: bytes) -> PrivateKey:
     """The private key whose number follows from ``secret`` (74 bytes or more)."""
     number = 1 + int.from_bytes(secret, "big") % (ORDER - 1)
     return ec.derive_private_key(number, _CURVE)
+
+
+@cache
+def _signing() -> ec.ECDSA:
+    """RFC 6979; made when first used, because it loads all of the backend."""
+    return ec.ECDSA(SHA512(), deterministic_signing=True)
 
 
 def _pair(first: int, second: int) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from construct import Bytes, Construct, Int8ub, Int32ub, Struct
-
-from pefstack.images.codec import Buffer, build_bytes, parse_all
+from pefstack.images.codec import U8, U32, Buffer, Layout, octets
 
 NAME: Final = "SB settings"
 MEASUREMENT_NAME: Final = "measurement SB settings"
@@ -15,13 +13,16 @@ SIGNING_V1: Final = 0
 SIGNING_V2: Final = 1
 PUBLIC_MEASUREMENT_VERSION: Final = 0x00020013  # of the public build
 
-_BOOT: Final = Struct(
-    "hw_key_hash" / Bytes(64),
-    "minimum_secure_version" / Int8ub,
-    "signing_mode" / Int8ub,
-    "reserved" / Bytes(6),
+_BOOT: Final = Layout(
+    NAME,
+    hw_key_hash=octets(64),
+    minimum_secure_version=U8,
+    signing_mode=U8,
+    reserved=octets(6),
 )
-_MEASUREMENT: Final = Struct("measurement_version" / Int32ub, "reserved" / Bytes(4))
+_MEASUREMENT: Final = Layout(
+    MEASUREMENT_NAME, measurement_version=U32, reserved=octets(4)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,11 @@ class SbSettings:
     @classmethod
     def from_bytes(cls, raw: Buffer) -> SbSettings:
         """Exactly 72 bytes, else `FormatError`."""
-        return cls(**parse_all(NAME, _BOOT, raw))
+        return cls(**_BOOT.parse_all(raw))
 
     def to_bytes(self) -> bytes:
         """72 bytes; `FormatError` if a value does not fit into its field."""
-        return _build(NAME, _BOOT, self)
+        return _BOOT.build(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,8 @@ class MeasurementSettings:
     @classmethod
     def from_bytes(cls, raw: Buffer) -> MeasurementSettings:
         """Exactly 8 bytes, else `FormatError`."""
-        return cls(**parse_all(MEASUREMENT_NAME, _MEASUREMENT, raw))
+        return cls(**_MEASUREMENT.parse_all(raw))
 
     def to_bytes(self) -> bytes:
         """8 bytes; `FormatError` if a value does not fit into its field."""
-        return _build(MEASUREMENT_NAME, _MEASUREMENT, self)
-
-
-def _build(name: str, layout: Construct[Any, Any], value: Any) -> bytes:
-    values = {each.name: getattr(value, each.name) for each in fields(value)}
-    return build_bytes(name, layout, values)
+        return _MEASUREMENT.build(self)

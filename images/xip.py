@@ -6,9 +6,7 @@ import struct
 from dataclasses import dataclass, fields
 from typing import Final
 
-from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
-
-from pefstack.images.codec import Buffer, build_bytes, parse_prefix
+from pefstack.images.codec import U8, U32, U64, Buffer, Layout, octets
 from pefstack.images.errors import FormatError
 
 NAME: Final = "XIP image"
@@ -51,27 +49,28 @@ SECTION_NAMES: Final = (
 )
 
 _SECTION: Final = struct.Struct(">IIBB2s")
-_HEADER: Final = Struct(
-    "magic" / Int64ub,
-    "l1_loader_address" / Int64ub,
-    "l2_loader_address" / Int64ub,
-    "kernel_address" / Int64ub,
-    "data_address" / Int64ub,
-    "link_address" / Int64ub,
-    "reserved" / Bytes(16),
-    "sections" / Bytes(SECTION_COUNT * _SECTION.size),
-    "image_size" / Int32ub,
-    "build_date" / Int32ub,
-    "build_time" / Int32ub,
-    "build_tag" / Bytes(20),
-    "header_version" / Int8ub,
-    "normalized" / Int8ub,
-    "toc_sorted" / Int8ub,
-    "reserved_flags" / Bytes(5),
-    "build_user" / Bytes(16),
-    "build_host" / Bytes(32),
-    "build_head_commit" / Bytes(8),
-    "reserved_text" / Bytes(8),
+_HEADER: Final = Layout(
+    NAME,
+    magic=U64,
+    l1_loader_address=U64,
+    l2_loader_address=U64,
+    kernel_address=U64,
+    data_address=U64,
+    link_address=U64,
+    reserved=octets(16),
+    sections=octets(SECTION_COUNT * _SECTION.size),
+    image_size=U32,
+    build_date=U32,
+    build_time=U32,
+    build_tag=octets(20),
+    header_version=U8,
+    normalized=U8,
+    toc_sorted=U8,
+    reserved_flags=octets(5),
+    build_user=octets(16),
+    build_host=octets(32),
+    build_head_commit=octets(8),
+    reserved_text=octets(8),
 )
 
 
@@ -131,16 +130,15 @@ class XipHeader:
         section that does not agree with the others (not with the length of ``raw``).
         """
         _check_magic(raw)
-        values, size = parse_prefix(NAME, _HEADER, raw[:HEADER_SIZE])
+        values = _HEADER.parse_prefix(raw)
         header = cls(**values | {"sections": _sections(values["sections"])})
         _check_header(header)
-        return header, size
+        return header, HEADER_SIZE
 
     def to_bytes(self) -> bytes:
         """456 bytes; `FormatError` if a value does not fit into its field."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
         table = b"".join(each.to_bytes() for each in self.sections)
-        return build_bytes(NAME, _HEADER, values | {"sections": table})
+        return _HEADER.build(self, sections=table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

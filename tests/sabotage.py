@@ -38,7 +38,6 @@ LEFT_OUT: Final = shutil.ignore_patterns(
 _LIBRARIES: Final = (
     "pytest",
     "hypothesis.strategies",
-    "construct",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "cryptography.hazmat.primitives.serialization",
 )

@@ -49,6 +49,7 @@ from pefstack.hw.tpm_step import TpmStep
 from pefstack.images import (
     container,
     container_verify,
+    cpio_header,
     ecc,
     event_log,
     event_log_build,
@@ -56,16 +57,21 @@ from pefstack.images import (
     ffs_entry,
     iplparams,
     tpmrel,
+    zimage,
 )
+from pefstack.images.compressed import COMPRESSIONS
 from pefstack.images.container import (
     ContainerHeader,
     HardwareHeader,
     PrefixHeader,
     SoftwareHeader,
 )
+from pefstack.images.cpio_header import CpioHeader
+from pefstack.images.elf_header import ElfHeader
 from pefstack.images.fdt import Fdt
 from pefstack.images.ffs import FfsHeader
 from pefstack.images.hdif import HdifHeader
+from pefstack.images.initramfs import NameRule
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
@@ -185,6 +191,39 @@ def test_table_of_a_layout(page: str, heading: str, cls: type[Any]) -> None:
         assert changed - checksum == expected - checksum, row["name"]
         seen |= changed & checksum
     assert seen == checksum
+
+
+def test_tables_of_cpio() -> None:
+    rows = table("formats/cpio.md", "Header")
+    places = {row["name"]: int(row["offset"]) for row in rows[1:]}
+    assert places == cpio_header.OFFSETS
+    assert [at for row in rows for at in place(row)] == [*range(110)]
+    zero = CpioHeader(nlink=0, namesize=0)
+    for row in rows[1:]:
+        full = replace(zero, **{row["name"]: 2**32 - 1})
+        assert differing(zero.to_bytes(), full.to_bytes()) == {*place(row)}
+    known = [(each.name, each.magic.hex()) for each in COMPRESSIONS]
+    assert column(table("formats/cpio.md", "Compressed data"), "name", "magic") == known
+
+
+@pytest.mark.parametrize(("bits", "columns"), [(32, (1, 2)), (64, (3, 4))])
+def test_table_of_an_elf_header(bits: int, columns: tuple[int, int]) -> None:
+    rows = [[*row.values()] for row in table("formats/elf.md", "Header")]
+    names = [each.name for each in fields(ElfHeader)][2:]
+    assert [row[0] for row in rows] == names
+    zero = ElfHeader(bits=bits, order="big", **dict.fromkeys(names, 0))
+    for row in rows:
+        at, size = (int(row[each]) for each in columns)
+        named: dict[str, Any] = {row[0]: 256**size - 1}
+        full = replace(zero, **named).to_bytes()
+        assert differing(zero.to_bytes(), full) == {*range(at, at + size)}
+
+
+def test_tables_of_a_guests_image() -> None:
+    rows = table("formats/initramfs.md", "Names")
+    assert [row["rule"] for row in rows] == [each.value for each in NameRule]
+    names = [row["section"] for row in table("formats/elf.md", "zImage")]
+    assert names == [zimage.KERNEL, zimage.INITRD, zimage.ESM_BLOB, zimage.CMDLINE]
 
 
 def test_tables_of_hdat() -> None:

@@ -8,8 +8,7 @@ import sys
 if not __package__:  # started as `python tools/boot.py`
     root = os.path.realpath(__file__).rpartition("/")[0] + "/.."
     sys.path[0] = root + "/src"
-    there = map(importlib.util.find_spec, ("construct", "cryptography"))
-    if not all(there):  # by a Python outside .venv
+    if not importlib.util.find_spec("cryptography"):  # by a Python outside .venv
         ready = os.access(root + "/.venv/bin/.ready", os.F_OK)
         python = root + "/.venv/bin/python"
         ours = os.path.realpath(sys.prefix) == os.path.realpath(root + "/.venv")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from pathlib import Path
 
 from pefstack.tools.errors import UsageError
@@ -79,7 +78,9 @@ def make_folder(path: Path) -> None:
 def _replace(
     path: Path, raw: bytes | bytearray | memoryview, mode: int = 0o644
 ) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    from tempfile import mkstemp  # a boot writes nothing
+
+    handle, name = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,9 +63,11 @@ def cache_folder() -> Path:
 
 def _build(path: Path, document: Document, folder: Path) -> None:
     """Build beside the place, then move as a whole; a second builder does no harm."""
+    from tempfile import mkdtemp  # a machine is built once
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+        temporary = Path(mkdtemp(prefix=".building-", dir=folder.parent))
     except OSError as exc:
         raise _unusable(folder, exc) from exc
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike, fspath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pefstack.firmware.boot import STAGES, power_on, step
 from pefstack.firmware.device_tree import log_place, read_tree
@@ -22,7 +22,9 @@ from pefstack.images.fdt import Fdt
 from pefstack.tools import image_cache
 from pefstack.tools.errors import UsageError
 from pefstack.tools.machine_file import find, load
-from pefstack.tools.partitions import Partitions
+
+if TYPE_CHECKING:
+    from pefstack.tools.partitions import Partitions
 
 PCR_COUNT: Final = 24
 
@@ -73,6 +75,8 @@ class Machine:
     @property
     def flash(self) -> Partitions:
         """The flash by partition name: ``machine.flash["HBB"]``."""
+        from pefstack.tools.partitions import Partitions  # a boot reads for itself
+
         return Partitions(self.board)
 
     @property

@@ -120,4 +120,9 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
         "what Hostboot handed over is broken, or secure mode cannot verify with it",
         "find out who wrote over it between two stages",
     ),
+    Refusal.TPM_PROVISION: RefusalWords(
+        "opal",
+        "the TPM could not be prepared for the ultravisor",
+        "look at the response code; keys of another profile or index stay in the TPM",
+    ),
 }

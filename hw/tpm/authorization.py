@@ -6,28 +6,31 @@ A failed check changes nothing but the counter of guesses.
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pefstack.hw.tpm.codes import TpmaObject, TpmaSession, TpmCc
+from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmaSession, TpmCc
 from pefstack.hw.tpm.command import AuthRole
-from pefstack.hw.tpm.crypto.protection import session_hmac
-from pefstack.hw.tpm.guesses import (
-    check_locked_out,
-    guess_at,
-    note_good,
-    note_wrong,
+from pefstack.hw.tpm.entities import Pcr
+from pefstack.hw.tpm.guessing import (
+    check_bound_lockout,
+    check_lockout,
+    counts,
+    note,
+    note_bound,
 )
 from pefstack.hw.tpm.hierarchies import trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
+from pefstack.hw.tpm.pcr_group import in_group
 from pefstack.hw.tpm.pin import check_pin
-from pefstack.hw.tpm.policy_check import check_policy
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import Session, SessionUse
 from pefstack.hw.tpm.session_area import where
-from pefstack.hw.tpm.session_hmac import further_nonces, hmac_key, takes_auth_value
+from pefstack.hw.tpm.session_use import SessionUse
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
 _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
@@ -35,10 +38,10 @@ _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
 
 def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
     """Check every session in its turn; raises `Refusal`."""
-    _check_uses(inner, call, uses)
     if len(uses) < call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
-    for index in range(len(uses)):
+    for index, use in enumerate(uses):
+        _check_use(inner, call, use, index)
         entity = call.authorized(index)
         if entity is None:
             _check_further(inner, call, uses, index)
@@ -46,34 +49,13 @@ def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> Non
             _check_entity(inner, call, uses, index, entity)
 
 
-def _check_uses(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
-    """Encryption only where a parameter can be encrypted; nothing for no use."""
-    for index, use in enumerate(uses):
-        if use.session is not None:
-            check_locked_out(inner, use.session.guesses_at)
-        if call.authorized(index) is None:
-            _check_useful(use, index)
-        if use.session is None:  # a password neither encrypts nor audits
-            continue
-        for attribute, possible in (
-            (TpmaSession.DECRYPT, call.command.decrypts),
-            (TpmaSession.ENCRYPT, call.command.encrypts),
-        ):
-            if use.has(attribute) and not possible:
-                raise Refusal(TpmRc.ATTRIBUTES + where(index))
-            if use.has(attribute) and not use.session.can_encrypt:
-                raise Refusal(TpmRc.SYMMETRIC + where(index))
-        if use.has(TpmaSession.AUDIT_EXCLUSIVE):
-            _check_exclusive(inner, use)
-
-
-def _check_exclusive(inner: Internals, use: SessionUse) -> None:
-    """Only the exclusive audit session, or one that starts to audit."""
-    starts = use.session is not None and not use.session.audit_digest
-    if starts or use.has(TpmaSession.AUDIT_RESET):
-        return
-    if inner.state.sessions.exclusive != use.handle:
-        raise Refusal(TpmRc.EXCLUSIVE)
+def _check_use(inner: Internals, call: Invocation, use: SessionUse, index: int) -> None:
+    """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
+    if use.session is not None and use.session.is_trial:
+        raise Refusal(TpmRc.ATTRIBUTES + where(index))
+    check_bound_lockout(inner, use.session)
+    if call.authorized(index) is None:
+        _check_useful(use, index)
 
 
 def _check_useful(use: SessionUse, index: int) -> None:
@@ -89,7 +71,8 @@ def _check_further(
 ) -> None:
     """A session that authorizes nothing has an HMAC all the same."""
     if not _hmac_is_good(call, uses, index, None):
-        rc = note_wrong(inner, None, uses[index].session)
+        guessed = note_bound(inner, uses[index].session)
+        rc = TpmRc.AUTH_FAIL if guessed else TpmRc.BAD_AUTH
         raise Refusal(rc + where(index))
 
 
@@ -102,18 +85,21 @@ def _check_entity(
 ) -> None:
     """One handle's authorization: is it allowed in this way, and is it right."""
     session = uses[index].session
+    if call.command.code == TpmCc.PP_COMMANDS:  # nobody can push a button
+        raise Refusal(TpmRc.PP + where(index))
     takes_auth = _takes_auth_value(session)
     if takes_auth:
-        check_locked_out(inner, guess_at(entity))
+        check_lockout(inner, entity)
     _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
     if session is not None and session.is_policy:
         _check_policy(inner, call, session, index, entity)
     good = _auth_is_good(call, uses, index, entity)
-    if not good:
-        rc = note_wrong(inner, entity if takes_auth else None, session)
-        raise Refusal(rc + where(index))
     if takes_auth:
-        note_good(inner, entity)
+        note(inner, entity, good=good)
+    if not good:
+        guessed = (takes_auth and counts(entity)) or note_bound(inner, session)
+        rc = TpmRc.AUTH_FAIL if guessed else TpmRc.BAD_AUTH
+        raise Refusal(rc + where(index))
 
 
 def _takes_auth_value(session: Session | None) -> bool:
@@ -126,6 +112,8 @@ def _takes_auth_value(session: Session | None) -> bool:
 def _check_policy(
     inner: Internals, call: Invocation, session: Session, index: int, entity: Any
 ) -> None:
+    from pefstack.hw.tpm.policy_check import check_policy  # a boot has no policies
+
     try:
         check_policy(inner, call, session, index, entity)
     except Refusal as refusal:
@@ -150,6 +138,8 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
 def _policy_is_required(entity: Any, role: AuthRole) -> bool:
     if role is AuthRole.DUP:
         return True
+    if isinstance(entity, Pcr):
+        return entity.policy_alg != TpmAlgId.NULL
     if role is not AuthRole.ADMIN:
         return False
     if isinstance(entity, NvIndex):
@@ -175,8 +165,10 @@ def _policy_available(entity: Any, code: int) -> bool:
         return bool(entity.auth_policy) and (
             role_is_admin or entity.allows_policy(code)
         )
-    if isinstance(entity, TpmObject) and entity.sensitive is None:
-        return False
+    if isinstance(entity, TpmObject):  # an empty policy is one that nothing meets
+        return entity.sensitive is not None
+    if isinstance(entity, Pcr):
+        return in_group(entity)
     return bool(entity.auth_policy)
 
 
@@ -195,30 +187,6 @@ def _auth_is_good(
 def _hmac_is_good(
     call: Invocation, uses: list[SessionUse], index: int, entity: Any | None
 ) -> bool:
-    use = uses[index]
-    session = use.session
-    if session is None:
-        return False
-    use.takes_auth_value = takes_auth_value(session, entity)
-    key = hmac_key(use, session, entity)
-    if session.is_policy and not key:
-        return not use.auth or compare_digest(use.auth, _hmac(call, uses, index, key))
-    return compare_digest(use.auth, _hmac(call, uses, index, key))
+    from pefstack.hw.tpm.session_hmac import hmac_is_good  # a boot has passwords only
 
-
-def _hmac(call: Invocation, uses: list[SessionUse], index: int, key: bytes) -> bytes:
-    use = uses[index]
-    session = use.session
-    if session is None:  # a password has no HMAC
-        return b""
-    alg = session.auth_hash
-    nonces = b"".join(further_nonces(uses)) if index == 0 else b""
-    return session_hmac(
-        alg,
-        key,
-        call.cp_hash(alg),
-        use.nonce_caller,
-        session.nonce_tpm,
-        use.attributes,
-        nonce_decrypt=nonces,
-    )
+    return hmac_is_good(call, uses, index, entity)

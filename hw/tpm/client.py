@@ -127,7 +127,17 @@ def pcr_allocate(allocation: Selection, password: bytes = b"") -> bytes:
 
 
 def response(raw: bytes) -> bytes:
-    """The parameters of a successful response.
+    """The parameters of a successful response that has no handle.
+
+    Errors as `response_tag`.
+    """
+    if response_tag(raw) == TpmSt.NO_SESSIONS:
+        return raw[HEADER_SIZE:]
+    return _parameters(raw)
+
+
+def response_tag(raw: bytes) -> int:
+    """Whether a successful response has sessions: TPM_ST_SESSIONS or NO_SESSIONS.
 
     TpmError with the code of any other; FormatError for bytes that are no response.
     """
@@ -138,11 +148,9 @@ def response(raw: bytes) -> bytes:
         raise _malformed("responseSize", 2, size, f"0x{len(raw):x}")
     if rc:
         raise TpmError(rc)
-    if tag == TpmSt.NO_SESSIONS:
-        return raw[HEADER_SIZE:]
-    if tag != TpmSt.SESSIONS:
+    if tag not in (TpmSt.NO_SESSIONS, TpmSt.SESSIONS):
         raise _malformed("tag", 0, tag, "0x8001 or 0x8002")
-    return _parameters(raw)
+    return int(tag)
 
 
 def random_bytes(body: bytes) -> bytes:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 
 _SECOND: Final = 1000  # milliseconds
+
+
+class Bound(Enum):
+    """What a session is bound to, as far as guesses of an authValue count."""
+
+    FREE = 0
+    PROTECTED = 1
+    LOCKOUT = 2
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm import hash_sequence, persistence
+from pefstack.hw.tpm import hash_sequence
 from pefstack.hw.tpm.absent import FLOATING
 from pefstack.hw.tpm.codes import (
     DIGEST_SIZE,
@@ -95,6 +95,8 @@ class Tpm:
             return execute(self._inner, command, locality)
         except Refusal as refusal:
             return _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE, refusal.rc)
+        finally:
+            self._inner.state.objects.borrowed = 0
 
     def hash_start(self) -> None:
         """_TPM_Hash_Start; the establishment bit is set."""
@@ -118,10 +120,14 @@ class Tpm:
 
     def save_state(self) -> bytes:
         """Everything that lasts without power; holds secrets (persistence.py)."""
+        from pefstack.hw.tpm import persistence  # few machines keep their TPM
+
         return persistence.save_state(self._inner)
 
     def restore_state(self, raw: bytes) -> None:
         """Take over saved state, before power comes first; FormatError on damage."""
+        from pefstack.hw.tpm import persistence
+
         persistence.restore_state(self._inner, raw)
 
     def lasting_mark(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ An entity that can be authorized has ``name``, ``auth_value``, ``auth_policy``,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import PCR_COUNT, PLATFORM_PERSISTENT, TpmAlgId, TpmHt, TpmRh
 from pefstack.hw.tpm.hierarchies import Hierarchy
@@ -15,8 +15,10 @@ from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import Loadable, TpmObject
 from pefstack.hw.tpm.pcr_group import in_group
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import Session
 from pefstack.hw.tpm.state import Internals
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 TPMA_NV_PLATFORMCREATE: Final = 1 << 30
 
@@ -38,7 +40,6 @@ class Pcr(int):
         return self.to_bytes(4, "big")
 
 
-Entity = Pcr | Hierarchy | Loadable | NvIndex | Session
 _PCRS: Final = tuple(Pcr(number) for number in range(PCR_COUNT))
 
 
@@ -77,7 +78,10 @@ def _persistent(inner: Internals, handle: int) -> TpmObject:
     found = inner.state.objects.persistent.get(handle)
     keeper = TpmRh.PLATFORM if handle >= PLATFORM_PERSISTENT else TpmRh.OWNER
     hierarchies = inner.state.hierarchies
-    if found is None or not hierarchies[keeper].enabled:
+    if not hierarchies[keeper].enabled:
+        raise Refusal(TpmRc.HANDLE)
+    inner.state.objects.borrow()
+    if found is None:
         raise Refusal(TpmRc.HANDLE)
     if not hierarchies[found.hierarchy].enabled:  # an endorsement key, the owner's
         raise Refusal(TpmRc.HANDLE)
@@ -99,13 +103,15 @@ def _nv_index(inner: Internals, handle: int) -> NvIndex:
 
 
 def _session(inner: Internals, handle: int) -> Session:
-    found = inner.state.sessions.get(handle)
-    if found is None:
-        raise Refusal(TpmRc.REFERENCE_H0)
+    sessions = inner.state.sessions
+    found = sessions.get(handle)
+    if found is None:  # a loaded session of the other type has this number
+        loaded = sessions.is_loaded(handle)
+        raise Refusal(TpmRc.HANDLE if loaded else TpmRc.REFERENCE_H0)
     return found
 
 
-_BY_TYPE: Final[dict[int, Callable[[Internals, int], Entity]]] = {
+_BY_TYPE: Final[dict[int, Callable[[Internals, int], Any]]] = {
     TpmHt.PCR: _pcr,
     TpmHt.NV_INDEX: _nv_index,
     TpmHt.HMAC_SESSION: _session,

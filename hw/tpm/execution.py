@@ -18,13 +18,11 @@ from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.commands.table import CODES, COMMANDS
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
-from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
-from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.response_codes import RC_1, RC_FMT1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.session_area import read_sessions
-from pefstack.hw.tpm.session_hmac import crypt_parameter
-from pefstack.hw.tpm.session_response import answer_sessions
+from pefstack.hw.tpm.session_use import PASSWORD_RESPONSE, SessionUse
 from pefstack.hw.tpm.state import Internals
-from pefstack.hw.tpm.structures import UINT16, UINT32, Reader, put_uint16, put_uint32
+from pefstack.hw.tpm.structures import UINT32, Reader, put_uint32
 
 _HEADER: Final = Struct(">HII")
 _TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
@@ -89,6 +87,8 @@ def _entity(inner: Internals, handle: int, index: int) -> Any:
     except Refusal as refusal:
         if refusal.rc in _REFERENCES:  # a warning that counts the handles itself
             raise Refusal(refusal.rc + index) from None
+        if not refusal.rc & RC_FMT1:
+            raise
         raise Refusal(refusal.rc + (index + 1) * RC_1) from None
 
 
@@ -100,31 +100,15 @@ def _authorized(
         uses = read_sessions(reader, call.command, inner.state.sessions)
         call.parameters = reader.raw[reader.offset : reader.end]
         authorize(inner, call, uses)
-        _decrypt(reader, call, uses)
+        if any(use.session for use in uses):
+            from pefstack.hw.tpm.session_hmac import decrypt_first
+
+            decrypt_first(reader, call, uses)
         return uses
     if call.command.auth_count:
         raise Refusal(TpmRc.AUTH_MISSING)
     call.parameters = reader.raw[reader.offset : reader.end]
     return None
-
-
-def _decrypt(reader: Reader, call: Invocation, uses: list[SessionUse]) -> None:
-    """Put the first parameter in clear before the reader, where a session hides it."""
-    for index, use in enumerate(uses):
-        if use.session is None or not use.has(TpmaSession.DECRYPT):
-            continue
-        start = reader.offset
-        try:
-            hidden = reader.take(UINT16(reader))
-        except Refusal as refusal:
-            raise Refusal(refusal.rc + RC_P + RC_1) from None
-        nonces = use.nonce_caller, use.session.nonce_tpm
-        entity = call.authorized(index)
-        clear = crypt_parameter(use.session, entity, nonces, hidden, decrypt=True)
-        rest = reader.raw[reader.offset : reader.end]
-        reader.raw = reader.raw[:start] + put_uint16(len(clear)) + clear + rest
-        reader.offset = start
-        return
 
 
 def _read_parameters(reader: Reader, command: Command) -> list[Any]:
@@ -147,6 +131,7 @@ def _response(
     uses: list[SessionUse] | None,
 ) -> bytes:
     """A command with sessions is answered with sessions (Part 1, "Response")."""
+    inner.state.objects.borrowed = 0
     marshalled = [
         put(each) for put, each in zip(call.command.results, results, strict=True)
     ]
@@ -157,10 +142,21 @@ def _response(
     _audit(inner, call, body)
     if uses is not None:
         tag = TpmSt.SESSIONS
-        body, area = answer_sessions(inner, call, uses, body)
+        body, area = _session_area(inner, call, uses, body)
         body = put_uint32(len(body)) + body + area
     size = HEADER_SIZE + len(handle) + len(body)
     return _HEADER.pack(tag, size, TpmRc.SUCCESS) + handle + body
+
+
+def _session_area(
+    inner: Internals, call: Invocation, uses: list[SessionUse], body: bytes
+) -> tuple[bytes, bytes]:
+    """The parameters as they are sent, and the authorization area behind them."""
+    if all(use.session is None for use in uses):
+        return body, PASSWORD_RESPONSE * len(uses)
+    from pefstack.hw.tpm.session_response import answer_sessions
+
+    return answer_sessions(inner, call, uses, body)
 
 
 def _audit(inner: Internals, call: Invocation, results: bytes) -> None:

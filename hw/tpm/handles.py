@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pefstack.hw.tpm.codes import MAX_ACTIVE_SESSIONS, PCR_COUNT, TpmRh
+from pefstack.hw.tpm.codes import (
+    HMAC_FIRST,
+    MAX_ACTIVE_SESSIONS,
+    PCR_COUNT,
+    POLICY_FIRST,
+    TpmRh,
+)
 from pefstack.hw.tpm.objects import FIRST_PERSISTENT, FIRST_TRANSIENT, LAST_PERSISTENT
-from pefstack.hw.tpm.session import HMAC_FIRST, POLICY_FIRST
 
 HandleType = Callable[[int, int], bool]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pefstack.hw.tpm.codes import BANK_NAME, DIGEST_SIZE, PCR_COUNT
-from pefstack.hw.tpm.pcr import DRTM_MASK, DRTM_PCR, HASH, HCRTM_PCR
+from pefstack.hw.tpm.codes import BANK_NAME, DIGEST_SIZE
+from pefstack.hw.tpm.pcr import DRTM_PCR, HASH, HCRTM_PCR
 from pefstack.hw.tpm.state import Internals
 
 HCRTM_START: Final = 4  # last byte of PCR 0 before an H-CRTM measurement
@@ -17,6 +17,7 @@ def hash_start(inner: Internals) -> None:
     state = inner.state
     if not state.powered:
         return
+    state.objects.make_room()
     state.hash_sequence = {alg: HASH[alg](b"") for alg in inner.settings.banks}
     if not state.established:
         state.established = True
@@ -44,11 +45,7 @@ def hash_end(inner: Internals) -> None:
 def _drtm(inner: Internals, sequence: dict[int, Any]) -> None:
     """PCR 17 to 22 become zeros; a restart is counted, as the reference does."""
     state = inner.state
-    for pcr in range(PCR_COUNT):
-        if DRTM_MASK >> pcr & 1:
-            state.pcrs.reset(pcr)
-    for alg, value in _values(inner, DRTM_PCR, sequence, 0).items():
-        state.pcrs.values[alg][DRTM_PCR] = value
+    state.pcrs.start_drtm(_values(inner, DRTM_PCR, sequence, 0))
     state.restart_count = state.restart_count + 1 & 0xFFFFFFFF
     state.touch()
 

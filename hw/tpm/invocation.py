@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.command import AuthRole, Command
-from pefstack.hw.tpm.crypto.protection import cp_hash, rp_hash
+from pefstack.hw.tpm.crypto.hashes import cp_hash, rp_hash
 
 
 class Invocation:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.hashes import digest
-from pefstack.hw.tpm.nv_public import NvPublic
-from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.structures import put_uint16, put_uint32
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.nv_public import NvPublic
+    from pefstack.hw.tpm.public import Public
 
 
 def handle_name(handle: int) -> bytes:

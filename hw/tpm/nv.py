@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pefstack.hw.tpm.codes import TpmaNv, TpmCc, TpmNt
 from pefstack.hw.tpm.names import nv_name
-from pefstack.hw.tpm.nv_public import NvPublic
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.nv_public import NvPublic
 
 NV_SPACE: Final = 0x10000  # bytes of all indexes together
 ORDERLY_COUNT: Final = 0xFF  # counts between two that are saved (TPM_PT_ORDERLY_COUNT)

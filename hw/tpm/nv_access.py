@@ -56,13 +56,13 @@ def _check_right(authorizing: Any, index: NvIndex, owner: int, platform: int) ->
 
 def check_definition(authorizing: Hierarchy, public: NvPublic) -> None:
     """Whether an index may be like this (Part 3, "TPM2_NV_DefineSpace")."""
-    is_platform = authorizing.handle == TpmRh.PLATFORM
-    if is_platform is not bool(public.attributes & TpmaNv.PLATFORMCREATE):
-        raise Refusal(TpmRc.ATTRIBUTES + _AUTH_HANDLE)
     if public.auth_policy and len(public.auth_policy) != DIGEST_SIZE[public.name_alg]:
         raise Refusal(TpmRc.SIZE + PUBLIC_INFO)
     _check_type(public)
+    is_platform = authorizing.handle == TpmRh.PLATFORM
     _check_attributes(public, is_platform=is_platform)
+    if is_platform is not bool(public.attributes & TpmaNv.PLATFORMCREATE):
+        raise Refusal(TpmRc.ATTRIBUTES + _AUTH_HANDLE)
 
 
 def _check_type(public: NvPublic) -> None:
@@ -89,6 +89,7 @@ def _check_attributes(public: NvPublic, *, is_platform: bool) -> None:
         not attributes & _WRITE,
         attributes & TpmaNv.POLICY_DELETE and not is_platform,
         attributes & TpmaNv.CLEAR_STCLEAR and kind == TpmNt.COUNTER,
+        attributes & TpmaNv.CLEAR_STCLEAR and attributes & TpmaNv.WRITEDEFINE,
         attributes & _NOT_FOR_PIN and kind in _PINS,
         not attributes & TpmaNv.NO_DA and kind == TpmNt.PIN_FAIL,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject, TpmRh
-from pefstack.hw.tpm.public import Public
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.public import Public
+    from pefstack.hw.tpm.sensitive import Sensitive
 
 FIRST_TRANSIENT: Final = 0x8000_0000
 FIRST_PERSISTENT: Final = 0x8100_0000
@@ -110,32 +112,44 @@ Loadable = TpmObject | Sequence
 class ObjectStore:
     """Transient slots and persistent objects, by handle."""
 
-    __slots__ = ("persistent", "slot_count", "transient")
+    __slots__ = ("borrowed", "persistent", "slot_count", "transient")
 
     def __init__(self, slot_count: int) -> None:
         self.slot_count: Final = slot_count
         self.transient: dict[int, Loadable] = {}
         self.persistent: dict[int, TpmObject] = {}
+        self.borrowed = 0  # slots of the present command's persistent objects
 
     def check_room(self) -> None:
         """TPM_RC_OBJECT_MEMORY when every slot is taken."""
-        if len(self.transient) >= self.slot_count:
+        if len(self.transient) + self.borrowed >= self.slot_count:
             raise Refusal(TpmRc.OBJECT_MEMORY)
 
-    def load(self, loadable: Loadable, borrowed: int = 0) -> int:
-        """Put something into the first free slot; its handle.
+    def make_room(self) -> None:
+        """Free the first slot when there is none: a hash sequence needs one."""
+        if len(self.transient) >= self.slot_count:
+            del self.transient[min(self.transient)]
 
-        ``borrowed`` of the free slots are passed over as long as there is another.
-        """
+    def borrow(self) -> None:
+        """A slot for a persistent object, as long as a command uses it."""
+        self.check_room()
+        self.borrowed += 1
+
+    def load(self, loadable: Loadable) -> int:
+        """Put something into the first slot that is free and not borrowed."""
         self.check_room()
         free = [each for each in self._slots() if each not in self.transient]
-        handle = free[min(borrowed, len(free) - 1)]
+        handle = free[self.borrowed]
         self.transient[handle] = loadable
         return handle
 
     def flush(self, handle: int) -> None:
         """Free a slot; nothing happens when it is free."""
         self.transient.pop(handle, None)
+
+    def flush_all(self) -> None:
+        """Free every slot: what Startup finds after a loss of power."""
+        self.transient.clear()
 
     def flush_hierarchy(self, hierarchy: int) -> None:
         """What Clear and a disabled hierarchy do: its loaded objects go."""

@@ -62,6 +62,19 @@ class PcrBanks:
             bank[pcr] = bytes(DIGEST_SIZE[alg])
         self._count(pcr)
 
+    def start_drtm(self, values: Mapping[int, bytes]) -> None:
+        """Dynamic launch: PCR 17 to 22 become zeros, then PCR 17 its new value.
+
+        Counted are the banks where PCR 17 is set.
+        """
+        launched = [pcr for pcr in range(PCR_COUNT) if DRTM_MASK & 1 << pcr]
+        for alg, bank in self.values.items():
+            for pcr in launched:
+                bank[pcr] = bytes(DIGEST_SIZE[alg])
+        for alg, value in values.items():
+            self.values[alg][DRTM_PCR] = value
+            self._count(DRTM_PCR)
+
     def read(
         self, selections: list[PcrSelect], max_count: int
     ) -> tuple[list[PcrSelect], list[bytes]]:
@@ -95,9 +108,13 @@ class PcrBanks:
         copy.values = {alg: bank[:] for alg, bank in self.values.items()}
         return copy
 
+    def count_change(self) -> None:
+        """Policies over PCRs that were begun before hold no more."""
+        self.update_counter = self.update_counter + 1 & 0xFFFFFFFF
+
     def _count(self, pcr: int) -> None:
         if not NO_INCREMENT_MASK >> pcr & 1:
-            self.update_counter = self.update_counter + 1 & 0xFFFFFFFF
+            self.count_change()
 
 
 def _first_value(pcr: int, alg: int, startup_locality: int) -> bytes:

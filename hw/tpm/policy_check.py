@@ -26,6 +26,7 @@ def check_policy(
     policy = session.policy
     if policy is None or session.is_trial:
         raise Refusal(TpmRc.ATTRIBUTES)
+    _check_mode(call, policy)
     _check_pcrs(inner, policy)
     _check_digest(session, policy, entity)
     if policy.timeout is not None and policy.timeout < inner.time():
@@ -38,6 +39,13 @@ def check_policy(
     _check_hashes(call, session, policy)
     if isinstance(entity, NvIndex) and policy.nv_written is not None:
         _check_written(entity, written=policy.nv_written)
+
+
+def _check_mode(call: Invocation, policy: PolicyState) -> None:
+    """PolicySecret is for a secret: a policy alone does not do (TPM_RC_MODE)."""
+    has_secret = policy.needs_auth_value or policy.needs_password
+    if call.command.code == TpmCc.POLICY_SECRET and not has_secret:
+        raise Refusal(TpmRc.MODE)
 
 
 def _check_written(index: NvIndex, *, written: bool) -> None:

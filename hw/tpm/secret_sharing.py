@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm.buffers import TPMS_ECC_POINT
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaObject
+from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId
 from pefstack.hw.tpm.crypto.kdf import kdfe
 from pefstack.hw.tpm.object_keys import ecc_key, ecc_public, rsa_key, rsa_public
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 from pefstack.hw.tpm.structures import Reader, put_pair
-
-
-def check_opens_secrets(key: TpmObject) -> None:
-    """TPM_RC_ATTRIBUTES for a key that does not decrypt, TPM_RC_KEY for no key."""
-    if key.public.type not in (TpmAlgId.RSA, TpmAlgId.ECC) or key.sensitive is None:
-        raise Refusal(TpmRc.KEY)
-    if not key.public.attributes & TpmaObject.DECRYPT:
-        raise Refusal(TpmRc.ATTRIBUTES)
 
 
 def open_secret(key: TpmObject, label: str, hidden: bytes) -> bytes:
@@ -80,6 +72,8 @@ def _make_rsa(entropy: Entropy, key: TpmObject, label: str) -> tuple[bytes, byte
 
     n, e = rsa_public(key)
     alg = key.public.name_alg
+    if (n.bit_length() + 7) // 8 < 3 * DIGEST_SIZE[alg] + 2:  # RFC 8017, 7.1.1
+        raise Refusal(TpmRc.VALUE)
     secret = entropy.random_bytes(DIGEST_SIZE[alg])
     tag = label.encode() + b"\0"
     return secret, rsa.oaep_encrypt(n, e, alg, tag, secret, entropy)

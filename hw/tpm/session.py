@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmHt
-from pefstack.hw.tpm.symmetric_def import Symmetric
+from pefstack.hw.tpm.codes import DIGEST_SIZE, POLICY_FIRST, TpmAlgId
+from pefstack.hw.tpm.dictionary_attack import Bound
 
-HMAC_FIRST: Final = TpmHt.HMAC_SESSION << 24
-POLICY_FIRST: Final = TpmHt.POLICY_SESSION << 24
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.symmetric_def import Symmetric
+
 ALL_LOCALITIES: Final = 0
-
-
-class Guess(Enum):
-    """What a wrong authorization guesses at, for the protection against that."""
-
-    NONE = "nothing that is protected"
-    PROTECTED = "a protected authValue"
-    LOCKOUT = "lockoutAuth"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +46,7 @@ class Session:
     """A session in one of the loaded slots.
 
     ``bound`` is the Name and a digest of the authValue of the entity it is bound to, or
-    empty; ``guesses_at`` says whose authValue a wrong HMAC guesses at, besides that of
-    the entity it authorizes. ``policy`` is None for an HMAC session.
+    empty. ``policy`` is None for an HMAC session.
     """
 
     handle: int
@@ -64,7 +55,7 @@ class Session:
     session_key: bytes = field(repr=False)
     nonce_tpm: bytes
     bound: bytes = field(default=b"", repr=False)
-    guesses_at: Guess = Guess.NONE
+    bound_kind: Bound = Bound.FREE
     policy: PolicyState | None = None
     is_trial: bool = False
     audit_digest: bytes = b""
@@ -80,36 +71,17 @@ class Session:
         """Whether its handle is one of a policy session; trial ones are, too."""
         return self.handle >= POLICY_FIRST
 
-    def restart_policy(self) -> None:
-        """The policy as at the start; nonces and keys stay."""
-        self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
-
     @property
     def can_encrypt(self) -> bool:
         """Whether it was started with a symmetric algorithm."""
         return self.symmetric.alg != TpmAlgId.NULL
 
+    def restart_policy(self) -> None:
+        """A policy as at the start; nonces and keys stay."""
+        if self.policy is not None:
+            self.policy = PolicyState(digest=bytes(DIGEST_SIZE[self.auth_hash]))
+
     def fork(self) -> Session:
         """An independent copy."""
         policy = None if self.policy is None else replace(self.policy)
         return replace(self, policy=policy)
-
-
-@dataclass(slots=True, kw_only=True)
-class SessionUse:
-    """A session as one command carries it; ``session`` is None for a password.
-
-    ``auth`` is the HMAC, or the password; ``takes_auth_value`` says whether that of the
-    entity is in the keys of both HMACs, the command's and the response's.
-    """
-
-    handle: int
-    session: Session | None
-    nonce_caller: bytes
-    attributes: int
-    auth: bytes = field(repr=False)
-    takes_auth_value: bool = False
-
-    def has(self, attribute: TpmaSession) -> bool:
-        """Whether an attribute is set for this command."""
-        return bool(self.attributes & attribute)

@@ -13,8 +13,8 @@ from pefstack.hw.tpm.codes import (
 from pefstack.hw.tpm.command import Command
 from pefstack.hw.tpm.handles import TPMI_SH_AUTH_SESSION
 from pefstack.hw.tpm.response_codes import RC_1, RC_S, Refusal, TpmRc
-from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_store import SessionStore
+from pefstack.hw.tpm.session_use import SessionUse
 from pefstack.hw.tpm.structures import UINT8, UINT32, Reader, tpm2b
 
 MIN_SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, empty hmac
@@ -27,7 +27,6 @@ _NOT_WITH_PASSWORD: Final = (
     | TpmaSession.AUDIT
 )
 _AUDIT_DETAIL: Final = TpmaSession.AUDIT_EXCLUSIVE | TpmaSession.AUDIT_RESET
-_ONCE: Final = (TpmaSession.DECRYPT, TpmaSession.ENCRYPT, TpmaSession.AUDIT)
 
 
 def read_sessions(
@@ -46,7 +45,7 @@ def read_sessions(
     area = Reader(reader.raw, reader.offset, area_end, reader.digest_sizes)
     uses: list[SessionUse] = []
     while area.offset < area_end:
-        uses.append(_numbered(area, uses, store))
+        uses.append(_numbered(area, command, uses, store))
     reader.offset = area_end
     return uses
 
@@ -57,17 +56,22 @@ def where(index: int) -> int:
 
 
 def _numbered(
-    area: Reader, earlier: list[SessionUse], store: SessionStore
+    area: Reader,
+    command: Command,
+    earlier: list[SessionUse],
+    store: SessionStore,
 ) -> SessionUse:
     index = len(earlier)
     if index == MAX_SESSION_NUM:
         raise Refusal(TpmRc.SIZE + where(index))
     try:
         use = _read_session(area, store)
-        _check(use, earlier)
+        _check(use, command, earlier, store)
     except Refusal as refusal:
         if refusal.rc == TpmRc.REFERENCE_S0:  # a warning: it counts the sessions itself
             raise Refusal(refusal.rc + index) from None
+        if refusal.rc == TpmRc.EXCLUSIVE:  # of format zero: it has no place
+            raise
         raise Refusal(refusal.rc + where(index)) from None
     return use
 
@@ -90,7 +94,12 @@ def _read_session(area: Reader, store: SessionStore) -> SessionUse:
     )
 
 
-def _check(use: SessionUse, earlier: list[SessionUse]) -> None:
+def _check(
+    use: SessionUse,
+    command: Command,
+    earlier: list[SessionUse],
+    store: SessionStore,
+) -> None:
     if use.handle == TpmRh.PW:
         if use.attributes & _NOT_WITH_PASSWORD:
             raise Refusal(TpmRc.ATTRIBUTES)
@@ -98,19 +107,43 @@ def _check(use: SessionUse, earlier: list[SessionUse]) -> None:
             raise Refusal(TpmRc.NONCE)
         return
     if use.session is None:
-        raise Refusal(TpmRc.REFERENCE_S0)
+        loaded = store.is_loaded(use.handle)
+        raise Refusal(TpmRc.HANDLE if loaded else TpmRc.REFERENCE_S0)
     if any(other.handle == use.handle for other in earlier):
         raise Refusal(TpmRc.HANDLE)
-    _check_attributes(use, earlier)
+    _check_encryption(use, earlier, TpmaSession.DECRYPT, possible=command.decrypts)
+    _check_encryption(use, earlier, TpmaSession.ENCRYPT, possible=command.encrypts)
+    _check_audit(use, earlier, store)
 
 
-def _check_attributes(use: SessionUse, earlier: list[SessionUse]) -> None:
-    """One session each at most decrypts, encrypts, audits; policies never audit."""
-    for attribute in _ONCE:
-        if use.has(attribute) and any(other.has(attribute) for other in earlier):
-            raise Refusal(TpmRc.ATTRIBUTES)
+def _check_encryption(
+    use: SessionUse,
+    earlier: list[SessionUse],
+    attribute: TpmaSession,
+    *,
+    possible: bool,
+) -> None:
+    """Only where a parameter can be encrypted, by one session that has a cipher."""
+    if not use.has(attribute):
+        return
+    if not possible or any(other.has(attribute) for other in earlier):
+        raise Refusal(TpmRc.ATTRIBUTES)
+    if use.session is not None and not use.session.can_encrypt:
+        raise Refusal(TpmRc.SYMMETRIC)
+
+
+def _check_audit(
+    use: SessionUse, earlier: list[SessionUse], store: SessionStore
+) -> None:
+    """One session audits at most; policies never do."""
     audits = use.has(TpmaSession.AUDIT)
     if use.attributes & _AUDIT_DETAIL and not audits:
         raise Refusal(TpmRc.ATTRIBUTES)
-    if audits and use.session is not None and use.session.is_policy:
+    if not audits or use.session is None:
+        return
+    if use.session.is_policy or any(other.has(TpmaSession.AUDIT) for other in earlier):
         raise Refusal(TpmRc.ATTRIBUTES)
+    starts = use.has(TpmaSession.AUDIT_RESET) or not use.session.audit_digest
+    claims = use.has(TpmaSession.AUDIT_EXCLUSIVE) and not starts
+    if claims and store.exclusive != use.handle:
+        raise Refusal(TpmRc.EXCLUSIVE)

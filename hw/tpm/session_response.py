@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmaSession, TpmCc
 from pefstack.hw.tpm.crypto.hashes import digest
-from pefstack.hw.tpm.crypto.protection import session_hmac
+from pefstack.hw.tpm.crypto.sessions import session_hmac
 from pefstack.hw.tpm.entities import resolve
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.session import Session, SessionUse
+from pefstack.hw.tpm.session import Session
 from pefstack.hw.tpm.session_hmac import crypt_parameter, hmac_key
+from pefstack.hw.tpm.session_use import PASSWORD_RESPONSE, SessionUse
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint16
 
-PASSWORD_RESPONSE: Final = bytes((0, 0, TpmaSession.CONTINUE_SESSION, 0, 0))
 _NO_AUTH_VALUE: Final = frozenset((TpmCc.NV_UNDEFINE_SPACE_SPECIAL,))
 
 
@@ -23,8 +23,6 @@ def answer_sessions(
     inner: Internals, call: Invocation, uses: list[SessionUse], results: bytes
 ) -> tuple[bytes, bytes]:
     """The response parameters, encrypted where asked, and the authorization area."""
-    if all(use.session is None for use in uses):
-        return results, PASSWORD_RESPONSE * len(uses)
     for use in uses:
         if use.session is not None:
             size = len(use.session.nonce_tpm)
@@ -37,17 +35,17 @@ def answer_sessions(
         for use, entity in zip(uses, entities, strict=True)
     )
     for use in uses:
-        _end(inner, use)
+        _end_use(inner, use)
     return results, area
 
 
-def _end(inner: Internals, use: SessionUse) -> None:
-    """A session ends unless it is continued; a policy then begins again."""
+def _end_use(inner: Internals, use: SessionUse) -> None:
+    """A session goes, or goes on; a policy goes on from its beginning."""
     if use.session is None:
         return
     if not use.has(TpmaSession.CONTINUE_SESSION):
         inner.state.sessions.flush(use.handle)
-    elif use.session.policy is not None:
+    if use.session.policy is not None:
         use.session.restart_policy()
         use.session.started_at = inner.time()
 
@@ -92,18 +90,23 @@ def _audit(
         session.audit_digest = digest(alg, old, *hashes)
         if starts:
             store.exclusive = use.handle
+            session.bound = b""  # an audit session is bound to nothing
         exclusive = TpmaSession.AUDIT_EXCLUSIVE
         use.attributes &= ~exclusive
         use.attributes |= exclusive if store.exclusive == use.handle else 0
 
 
 def _answer(
-    call: Invocation, use: SessionUse, entity: Any | None, results: bytes
+    call: Invocation,
+    use: SessionUse,
+    entity: Any | None,
+    results: bytes,
 ) -> bytes:
     session = use.session
     if session is None:
         return PASSWORD_RESPONSE
-    mac = _hmac(call, use, session, entity, results)
+    key = hmac_key(session, entity, is_bound=use.is_bound)
+    mac = _hmac(call, use, session, key, results)
     head = put_tpm2b(session.nonce_tpm) + bytes((use.attributes,))
     return head + put_tpm2b(mac)
 
@@ -112,11 +115,10 @@ def _hmac(
     call: Invocation,
     use: SessionUse,
     session: Session,
-    entity: Any | None,
+    key: bytes,
     results: bytes,
 ) -> bytes:
     """Empty for a policy without any key, and where the password was sent in clear."""
-    key = hmac_key(use, session, entity)
     policy = session.policy
     if policy is not None and (policy.needs_password or not (key or use.auth)):
         return b""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pefstack.hw.tpm.codes import MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS
+from pefstack.hw.tpm.codes import (
+    HMAC_FIRST,
+    MAX_ACTIVE_SESSIONS,
+    MAX_LOADED_SESSIONS,
+    POLICY_FIRST,
+)
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
-from pefstack.hw.tpm.session import HMAC_FIRST, POLICY_FIRST, Session
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.session import Session
 
 CONTEXT_GAP_MAX: Final = 0xFFFF
 _NUMBER: Final = 0x00FF_FFFF
@@ -69,6 +76,10 @@ class SessionStore:
             raise Refusal(TpmRc.SESSION_MEMORY)
         del self.saved[handle & _NUMBER]
         self.loaded[handle & _NUMBER] = kept[1]
+
+    def is_loaded(self, handle: int) -> bool:
+        """Whether a loaded session has this number, whatever its type."""
+        return handle & _NUMBER in self.loaded
 
     def is_active(self, handle: int) -> bool:
         """Whether a session has this number, loaded or saved, whatever its type."""

@@ -7,7 +7,7 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaObject
-from pefstack.hw.tpm.commits import commit_random
+from pefstack.hw.tpm.commit_numbers import commit_random
 from pefstack.hw.tpm.crypto.hashes import hmac
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.object_keys import (
@@ -164,7 +164,7 @@ def verify_signature(key: TpmObject, digest: bytes, signature: Signature) -> Non
     of this kind of key, TPM_RC_HANDLE for an HMAC key without its secret,
     TPM_RC_SIGNATURE for a bad signature.
     """
-    verify = _VERIFY.get(key.public.type)
+    verify = _VERIFY.get(kind_of(key))
     if verify is None:
         raise Refusal(TpmRc.SCHEME)
     if not verify(key, digest, signature):

@@ -9,18 +9,17 @@ from typing import Any, Final
 
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.journal import Journal
-from pefstack.hw.tpm.codes import TpmHt
 from pefstack.hw.tpm.command_audit import CommandAudit
 from pefstack.hw.tpm.commits import Commits
 from pefstack.hw.tpm.dictionary_attack import DictionaryAttack
 from pefstack.hw.tpm.hierarchies import Hierarchies
 from pefstack.hw.tpm.key_maker import KeyMaker
 from pefstack.hw.tpm.nv import NvStore
-from pefstack.hw.tpm.objects import Loadable, ObjectStore, Sequence
+from pefstack.hw.tpm.objects import ObjectStore, Sequence
 from pefstack.hw.tpm.pcr import Bank, PcrBanks
 from pefstack.hw.tpm.pcr_group import PcrGroup
-from pefstack.hw.tpm.session import SessionUse
 from pefstack.hw.tpm.session_store import SessionStore
+from pefstack.hw.tpm.session_use import SessionUse
 
 CLOCK_UPDATE: Final = 4096  # milliseconds between two writes of Clock to NV
 MAX_UINT64: Final = (1 << 64) - 1
@@ -193,15 +192,6 @@ class Internals:
         self.locality = 0  # of the command being executed, as the next two
         self.handles: list[int] = []
         self.uses: list[SessionUse] = []
-
-    def load(self, loadable: Loadable) -> int:
-        """Put something into a transient slot; its handle.
-
-        For the time of a command each persistent object that it names is in a slot, as
-        in the reference: what is then loaded gets the next one.
-        """
-        borrowed = sum(each >> 24 == TpmHt.PERSISTENT for each in self.handles)
-        return self.state.objects.load(loadable, borrowed)
 
     def time(self) -> int:
         """Milliseconds since power came on."""

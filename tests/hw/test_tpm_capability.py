@@ -338,7 +338,10 @@ def test_the_algorithm_set_is_what_was_set() -> None:
 @pytest.mark.parametrize(
     ("cap", "first", "rc"),
     [
-        (0x0A, 0, 0x1C4),
+        (0x0A, 0, 0x2C4),
+        (0x0A, 0x4000010F, 0x2C4),
+        (0x0A, 0x40000120, 0x2C4),
+        (0x0B, 0, 0x1C4),
         (0x20, 0, 0x1C4),
         (0x100, 0, 0x1C4),
         (0xFFFFFFFF, 0, 0x1C4),

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pefstack.hw.tpm.crypto.hashes import digest, hmac
-from pefstack.hw.tpm.crypto.kdf import MAX_BITS, KdfaStream, kdfa, kdfe
+from pefstack.hw.tpm.crypto.kdf import KdfaStream, kdfa, kdfe
+from pefstack.images.kdfa import MAX_BITS
 from tpm_kit import ALL_BANKS, SHA1, SHA256, SHA512, SIZE, vector
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 
 from pefstack.hw.tpm.crypto.ecc import multiply, pad
+from pefstack.hw.tpm.crypto.hashes import cp_hash, rp_hash
 from pefstack.hw.tpm.crypto.kdf import kdfe
-from pefstack.hw.tpm.crypto.protection import (
-    cp_hash,
+from pefstack.hw.tpm.crypto.rsa import from_prime, oaep_decrypt
+from pefstack.hw.tpm.crypto.sessions import (
     decrypt_parameter,
     encrypt_parameter,
-    rp_hash,
     session_hmac,
     session_key,
 )
-from pefstack.hw.tpm.crypto.rsa import from_prime, oaep_decrypt
 from pefstack.hw.tpm.crypto.symmetric import xor_mask
 from tpm_kit import SHA1, SHA256, SHA512, SIZE, vector
 

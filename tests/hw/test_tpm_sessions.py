@@ -85,7 +85,7 @@ def test_no_sessions_at_all() -> None:
         (EMPTY_PASSWORD * 2 + session(PW, nonce=b"n"), 0xB8F),
         (EMPTY_PASSWORD + b"\x40", 0xA9A),
         (EMPTY_PASSWORD[:-1] + b"\x01", 0x99A),  # one byte of password is promised
-        (session(auth=b"x") + EMPTY_PASSWORD, 0xA8B),  # consistency before passwords
+        (session(auth=b"x") + EMPTY_PASSWORD, 0x9A2),  # one session after the other
     ],
 )
 def test_refusals(area: bytes, rc: int) -> None:
@@ -126,11 +126,6 @@ def test_a_session_may_not_reach_into_the_parameters() -> None:
 def test_password_where_nothing_needs_it(code: int, params: bytes) -> None:
     tpm, _, _ = started()
     assert rc_of(tpm.execute(command(code, params, area=EMPTY_PASSWORD))) == 0x98B
-
-
-def test_command_that_allows_no_sessions() -> None:
-    tpm, _, _ = started()
-    assert rc_of(tpm.execute(command(0x181, area=EMPTY_PASSWORD))) == 0x145
 
 
 def test_startup_allows_no_sessions() -> None:

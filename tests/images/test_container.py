@@ -196,6 +196,16 @@ def test_a_value_that_does_not_fit_is_refused(
     assert field in str(caught.value)
 
 
+@pytest.mark.parametrize("sizes", [(131, 133, 132), (396,), (132, 264), (66,) * 6])
+def test_keys_of_other_sizes_are_refused(sizes: tuple[int, ...]) -> None:
+    header = ContainerHeader.from_prefix(HBB)
+    changed = replace(header.hardware, hw_keys=tuple(bytes(each) for each in sizes))
+    with pytest.raises(FormatError) as caught:
+        changed.to_bytes()
+    assert (caught.value.field, caught.value.offset) == ("hw_keys", 0)
+    assert f"0x{sizes[0]:x}" in caught.value.found
+
+
 @pytest.mark.parametrize(
     ("field", "value", "name", "offset"),
     [

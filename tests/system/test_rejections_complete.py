@@ -18,6 +18,8 @@ from pefstack.images.signing import SigningOptions, sign_header
 from pefstack.images.xip import SECTION_NAMES, XipHeader
 from pefstack.tools.machine import Machine
 from strategies import imprint_keys
+from tpm_client_kit import two_b
+from tpm_kit import EMPTY_PASSWORD, PLATFORM, command, rc_of
 
 CODE = hashlib.shake_128(b"code").digest(64)
 ROM, SBE = "rom", "sbe"
@@ -152,6 +154,15 @@ def hdat_broken(machine: Machine) -> None:
     machine.board.memory.write(0x3120_1000, bytes(2))
 
 
+def tpm_provision(machine: Machine) -> None:
+    """Somebody defined the index before, with attributes of his own."""
+    machine.run(until="hostboot_ext")
+    public = bytes.fromhex("01c101a0000b420400060000") + b"\0\x08"
+    params = two_b(b"") + two_b(public)
+    raw = command(0x12A, params, handles=(PLATFORM,), area=EMPTY_PASSWORD)
+    assert rc_of(machine.board.tpm.execute(raw)) == 0
+
+
 def table_offsets(machine: Machine) -> tuple[int, int]:
     return 0, machine.board.flash.size - 0x9000
 
@@ -228,6 +239,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.LOG_BROKEN: ("opal", log_broken),
     Refusal.HDAT_BROKEN: ("opal", hdat_broken),
     Refusal.LOG_FULL: ("opal", lambda machine: None),
+    Refusal.TPM_PROVISION: ("opal", tpm_provision),
 }
 
 
@@ -244,6 +256,8 @@ def test_every_refusal_is_provoked(small: Machine, refusal: Refusal) -> None:
         machine = Machine("small", settings=["machine.measure.profile=p10"])
     if refusal is Refusal.SECONDARY_CHIP:
         machine = Machine("small", settings=["machine.secondary-chips=[{}]"])
+    if refusal is Refusal.TPM_PROVISION:
+        machine = Machine("small", settings=["machine.pef.provision=real"])
     if refusal is Refusal.KEY_TRANSITION:
         machine = Machine("small", settings=[SBKT])
     breaks(machine)

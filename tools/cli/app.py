@@ -6,7 +6,6 @@ import argparse
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Final
 
@@ -69,10 +68,12 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         description="An emulated OpenPOWER machine: boot it, build it, look inside.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, summary in VERBS.items():
+    chosen = [verb for verb in words[:1] if verb in VERBS]
+    for verb in chosen or VERBS:  # --help lists them all
+        summary = VERBS[verb]
         later = "" if verb in BUILT else " (not in this version)"
         sub = verbs.add_parser(verb, help=summary + later, description=summary + later)
-        if verb in words[:1] and verb in BUILT:
+        if verb in chosen and verb in BUILT:
             module = importlib.import_module(f"pefstack.tools.cli.verb_{verb}")
             module.configure(sub)
             sub.set_defaults(run=module.run)
@@ -94,6 +95,8 @@ def _failed(exc: Exception) -> int:
         if isinstance(exc, BootFailure):
             return NO_BOOT
         return MALFORMED if isinstance(exc, FormatError) else WRONG_USE
+    import traceback
+
     traceback.print_exception(exc)
     print("pef: this is a defect of pefstack, not yours", file=sys.stderr)
     return DEFECT

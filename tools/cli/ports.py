@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from pefstack.tools.tpm_server.framing import MAX_PORT
-
 
 def add_ports(parser: argparse.ArgumentParser) -> None:
     """The options that say which protocols are served, and where."""
@@ -25,6 +23,8 @@ def wanted_ports(options: argparse.Namespace) -> dict[str, int]:
 
 
 def _port(text: str) -> int:
+    from pefstack.tools.tpm_server.framing import MAX_PORT
+
     number = int(text)
     if not 0 <= number <= MAX_PORT:
         raise ValueError(text)

@@ -16,7 +16,9 @@ from pefstack.tools.style import clean, paint
 _EPILOG: Final = """
 Knows secure boot containers (version 1, also as they lie in flash behind ECC), flash
 images with an FFS partition table, SEEPROM images, TPM event logs, flattened device
-trees, and the HDAT structures that Hostboot hands over.
+trees, the HDAT structures that Hostboot hands over, ESM blobs and ESM operands (of
+these what needs no key), initramfs images (the first cpio archive, the ESM blob in it),
+vmlinux and zImage (the flat image that is hashed).
 
 examples:
   pef inspect flash.bin

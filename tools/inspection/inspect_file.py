@@ -6,12 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pefstack.images import ecc, event_log_header, fdt_header, hdif
+from pefstack.images import (
+    cpio_header,
+    ecc,
+    elf_header,
+    esm_operand,
+    event_log_header,
+    fdt_header,
+    hdif,
+)
 from pefstack.images.codec import Buffer
 from pefstack.images.container import MAGIC
 from pefstack.images.errors import FormatError
 from pefstack.tools.inspection.container import container_regions
+from pefstack.tools.inspection.cpio import cpio_regions
 from pefstack.tools.inspection.device_tree import device_tree_regions
+from pefstack.tools.inspection.elf import elf_regions
+from pefstack.tools.inspection.esm_blob import esm_blob_regions, is_esm_blob
+from pefstack.tools.inspection.esm_operand import esm_operand_regions
 from pefstack.tools.inspection.event_log import event_log_regions, replayed
 from pefstack.tools.inspection.flash import flash_regions
 from pefstack.tools.inspection.hdat import hdat_regions
@@ -39,11 +51,13 @@ def inspect_bytes(raw: Buffer) -> Inspection:
     head = bytes(raw[:64])
     for name, magic, offset, inspector in _FORMATS:
         if head[offset : offset + len(magic)] == magic:
+            if inspector is device_tree_regions and is_esm_blob(raw):
+                name, inspector = "ESM blob", esm_blob_regions
             pcrs = replayed(raw) if inspector is event_log_regions else {}
             return Inspection(
                 format=name, size=len(raw), regions=tuple(inspector(raw)), pcrs=pcrs
             )
-    known = ", ".join(name for name, *_ in _FORMATS)
+    known = ", ".join(dict.fromkeys(name for name, *_ in _FORMATS))
     raise FormatError("file", "magic", 0, head[:16].hex() or "nothing", known)
 
 
@@ -61,8 +75,12 @@ _FORMATS: Final[tuple[tuple[str, bytes, int, Inspector], ...]] = (
     ("flash image", b"PART", 0, flash_regions),
     ("SEEPROM image", b"XIP ", 0, seeprom_regions),
     ("device tree", fdt_header.MAGIC.to_bytes(4, "big"), 0, device_tree_regions),
+    ("ESM operand", esm_operand.MAGIC, 0, esm_operand_regions),
     ("HDAT", hdif.MAGIC, 0, hdat_regions),
     ("event log", event_log_header.SIGNATURE, 32, event_log_regions),
     ("container behind ECC", _BEHIND_ECC, 0, _behind_ecc),
     ("container", _CONTAINER, 0, container_regions),
+    ("cpio", cpio_header.MAGIC, 0, cpio_regions),
+    ("cpio", cpio_header.MAGIC_CRC, 0, cpio_regions),
+    ("ELF", elf_header.MAGIC, 0, elf_regions),
 )

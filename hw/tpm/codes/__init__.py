@@ -36,7 +36,9 @@ from pefstack.hw.tpm.codes.constants import (
 )
 from pefstack.hw.tpm.codes.handles import (
     HANDLE_TYPE_SHIFT,
+    HMAC_FIRST,
     PLATFORM_PERSISTENT,
+    POLICY_FIRST,
     TPM_RH_UNASSIGNED,
     TpmHt,
     TpmRh,
@@ -84,6 +86,7 @@ __all__ = [
     "ECC_KEY_BITS",
     "HANDLE_TYPE_SHIFT",
     "HEADER_SIZE",
+    "HMAC_FIRST",
     "LOCALITY_COUNT",
     "MAX_ACTIVE_SESSIONS",
     "MAX_ALG_LIST_SIZE",
@@ -115,6 +118,7 @@ __all__ = [
     "PCR_COUNT",
     "PCR_SELECT_SIZE",
     "PLATFORM_PERSISTENT",
+    "POLICY_FIRST",
     "RSA_KEY_BITS",
     "TPM_GENERATED_VALUE",
     "TPM_RH_UNASSIGNED",

@@ -87,6 +87,7 @@ class TpmCap(IntEnum):
     PCR_PROPERTIES = 7
     ECC_CURVES = 8
     AUTH_POLICIES = 9
+    ACT = 10
 
 
 class TpmNt(IntEnum):

@@ -22,6 +22,10 @@ class TpmHt(IntEnum):
     PERSISTENT = 0x81
 
 
+HMAC_FIRST: Final = TpmHt.HMAC_SESSION << HANDLE_TYPE_SHIFT
+POLICY_FIRST: Final = TpmHt.POLICY_SESSION << HANDLE_TYPE_SHIFT
+
+
 class TpmRh(IntEnum):
     """TPM_RH: permanent handles, all that GetCapability lists."""
 

@@ -31,7 +31,7 @@ def pcr_allocate(
     """
     state, banks = inner.state, inner.settings.banks
     sizes = {alg: inner.settings.digest_sizes[alg] for alg in banks}
-    allocation = dict(state.pending_allocation or state.pcrs.allocated)
+    allocation = dict(state.pcrs.allocated)  # not what an earlier one asked
     allocation.update({a: mask for a, mask in pcr_allocation if a in banks})
     for needed in _NEEDED:
         if not any(mask & needed for mask in allocation.values()):

@@ -43,6 +43,9 @@ from pefstack.hw.tpm.structures import (
 
 _LIST_SIZE: Final = MAX_CAP_BUFFER - 8  # without capability and count
 _PROPERTY: Final = RC_P + 2 * RC_1  # the second parameter
+VENDOR_PROPERTY: Final = 0x100  # TPM_CAP; there is none
+FIRST_ACT: Final = 0x4000_0110  # TPM_RH_ACT_0
+LAST_ACT: Final = 0x4000_011F
 _NUMBER: Final = 0xFFFFFF  # of a session's handle
 _CODE_MASK: Final = 0xFFFF  # of TPMA_CC: the command's number
 
@@ -54,6 +57,8 @@ def get_capability(
     inner: Internals, capability: int, property_: int, property_count: int
 ) -> tuple[int, int, bytes]:
     """moreData, capability, and the list from ``property_`` on."""
+    if capability == VENDOR_PROPERTY:
+        raise Refusal(TpmRc.VALUE + RC_P + RC_1)
     more, items = _LISTS[capability](inner, property_, property_count)
     return more, capability, items
 
@@ -118,6 +123,13 @@ def _auth_policies(inner: Internals, first: int, count: int) -> Answer:
     return _page(sorted(rows), first, count)
 
 
+def _timers(inner: Internals, first: int, count: int) -> Answer:
+    """Authenticated countdown timers: there is none."""
+    if not FIRST_ACT <= first <= LAST_ACT:
+        raise Refusal(TpmRc.VALUE + _PROPERTY)
+    return _page([], first, count)
+
+
 def _policy(hierarchy: Hierarchy) -> TaggedDigest:
     return hierarchy.policy_alg, hierarchy.auth_policy
 
@@ -174,6 +186,7 @@ _LISTS: Final[dict[int, Callable[[Internals, int, int], Answer]]] = {
     TpmCap.PCR_PROPERTIES: _pcr_properties,
     TpmCap.ECC_CURVES: _curves,
     TpmCap.AUTH_POLICIES: _auth_policies,
+    TpmCap.ACT: _timers,
 }
 
 GET_CAPABILITY: Final = Command(
@@ -182,7 +195,9 @@ GET_CAPABILITY: Final = Command(
     parameters=(
         Parameter(
             name="capability",
-            unmarshal=one_of(UINT32, frozenset(map(int, TpmCap)), TpmRc.VALUE),
+            unmarshal=one_of(
+                UINT32, frozenset((*map(int, TpmCap), VENDOR_PROPERTY)), TpmRc.VALUE
+            ),
         ),
         Parameter(name="property", unmarshal=UINT32),
         Parameter(name="propertyCount", unmarshal=UINT32),

@@ -48,7 +48,6 @@ READ_CLOCK: Final = Command(
     code=TpmCc.READ_CLOCK,
     action=read_clock,
     results=(put_structure,),
-    allows_sessions=False,
 )
 CLOCK_SET: Final = Command(
     code=TpmCc.CLOCK_SET,

@@ -44,7 +44,7 @@ def context_load(inner: Internals, context: Context) -> tuple[int]:
     if context.saved_handle < FIRST_TRANSIENT:
         return (at(_FIRST, load_session, inner, context),)
     loaded = at(_FIRST, load_object, inner, context)
-    return (inner.load(loaded),)
+    return (inner.state.objects.load(loaded),)
 
 
 def flush_context(inner: Internals, flush_handle: int) -> tuple[()]:

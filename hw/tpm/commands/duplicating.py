@@ -113,7 +113,7 @@ def rewrap(
     if isinstance(old_parent, Hierarchy) is bool(in_sym_seed):
         raise Refusal(TpmRc.HANDLE + _FIRST)
     blob = in_duplicate
-    if isinstance(old_parent, TpmObject):
+    if not isinstance(old_parent, Hierarchy):
         blob = _without_old(old_parent, in_duplicate, name, in_sym_seed)
     if isinstance(new_parent, Hierarchy):
         return blob, b""
@@ -125,9 +125,9 @@ def rewrap(
 
 
 def _without_old(
-    old_parent: TpmObject, in_duplicate: bytes, name: bytes, in_sym_seed: bytes
+    old_parent: Any, in_duplicate: bytes, name: bytes, in_sym_seed: bytes
 ) -> bytes:
-    if not _takes_secrets(old_parent):
+    if not isinstance(old_parent, TpmObject) or not _takes_secrets(old_parent):
         raise Refusal(TpmRc.TYPE + _FIRST)
     try:
         seed = open_secret(old_parent, LABEL, in_sym_seed)

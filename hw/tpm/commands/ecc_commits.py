@@ -16,7 +16,7 @@ from pefstack.hw.tpm.commands.ecc_primitives import (
     ecc_object,
     put_point,
 )
-from pefstack.hw.tpm.commits import commit_random, scalar
+from pefstack.hw.tpm.commit_numbers import commit_random, scalar
 from pefstack.hw.tpm.crypto.curves import curve_of
 from pefstack.hw.tpm.crypto.hashes import digest
 from pefstack.hw.tpm.ecc_points import (

@@ -105,6 +105,7 @@ def clear(inner: Internals, auth: Hierarchy) -> tuple[()]:
         hierarchies[handle].enabled = True
     state.nv.remove_owners()
     state.dictionary_attack = DictionaryAttack()
+    state.pcrs.count_change()
     state.reset_count = state.restart_count = 0
     inner.set_clock(0)
     _note(inner, "clear", auth.handle)

@@ -16,6 +16,7 @@ from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import UINT16, UINT64, put_tpm2b
 
 _NV_INDEX: Final = 2 * RC_1
+_UNWRITTEN: Final = b"\xff"  # what a first write leaves out
 _COUNT_SIZE: Final = 8
 _PLAIN_TYPES: Final = (TpmNt.ORDINARY, TpmNt.PIN_FAIL, TpmNt.PIN_PASS)
 
@@ -48,7 +49,7 @@ def nv_write(
         raise Refusal(TpmRc.NV_RANGE)
     if index.has(TpmaNv.WRITEALL) and len(data) < index.public.data_size:
         raise Refusal(TpmRc.NV_RANGE)
-    content = index.data if index.has(TpmaNv.WRITTEN) else bytes(len(index.data))
+    content = index.data if index.has(TpmaNv.WRITTEN) else _UNWRITTEN * len(index.data)
     changed = content[:offset] + data + content[offset + len(data) :]
     _store(inner, index, changed)
     return ()

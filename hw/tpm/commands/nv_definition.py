@@ -30,10 +30,10 @@ def nv_define_space(
     hierarchies, nv = inner.state.hierarchies, inner.state.nv
     if auth_handle.handle == TpmRh.PLATFORM and not hierarchies.platform_nv_enabled:
         raise Refusal(TpmRc.HIERARCHY + RC_1)
-    check_definition(auth_handle, public_info)
     auth = trimmed(auth)
     if len(auth) > DIGEST_SIZE[public_info.name_alg]:
         raise Refusal(TpmRc.SIZE + _AUTH)
+    check_definition(auth_handle, public_info)
     if public_info.index in nv.by_handle:
         raise Refusal(TpmRc.NV_DEFINED)
     if not nv.has_room(public_info.data_size):

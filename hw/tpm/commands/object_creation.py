@@ -86,7 +86,7 @@ def create_primary(
         inner.keys, hierarchy, in_public, in_sensitive
     )
     loaded = child_of(hierarchy, public, sensitive)
-    handle = inner.load(loaded)
+    handle = inner.state.objects.load(loaded)
     how = _how_created(inner, hierarchy, public, outside_info, creation_pcr)
     return handle, public, *how, loaded.name
 
@@ -121,7 +121,7 @@ def create_loaded(
             inner.keys, parent, template, in_sensitive
         )
     loaded = child_of(parent, public, sensitive)
-    return inner.load(loaded), private, public, loaded.name
+    return inner.state.objects.load(loaded), private, public, loaded.name
 
 
 def _check(parent: TpmObject | None, public: Public, given: SensitiveCreate) -> None:

@@ -46,7 +46,7 @@ def load(
         parent, in_public, sensitive, public_place=_PUBLIC, sensitive_place=_PRIVATE
     )
     loaded = child_of(parent, in_public, sensitive)
-    return inner.load(loaded), loaded.name
+    return inner.state.objects.load(loaded), loaded.name
 
 
 def load_external(
@@ -66,7 +66,8 @@ def load_external(
         auth = adjusted_auth(in_private.auth_value, in_public.name_alg)
         in_private = replace(in_private, auth_value=auth)
     loaded = replace(child_of(owner, in_public, in_private), external=True)
-    return inner.load(loaded), loaded.name
+    loaded = replace(loaded, qualified_name=loaded.name)  # it has no ancestors
+    return inner.state.objects.load(loaded), loaded.name
 
 
 def read_public(inner: Internals, loaded: Any) -> tuple[Public, bytes, bytes]:

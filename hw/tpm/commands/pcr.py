@@ -108,6 +108,7 @@ PCR_EVENT: Final = Command(
     parameters=(Parameter(name="eventData", unmarshal=tpm2b(MAX_DIGEST_BUFFER)),),
     results=(put_digest_values,),
     writes_nv=True,
+    decrypts=True,
 )
 PCR_READ: Final = Command(
     code=TpmCc.PCR_READ,

@@ -46,8 +46,6 @@ def policy_signed(
     auth: Signature,
 ) -> tuple[bytes, Ticket]:
     """The holder of a key agrees; a ticket where the expiration is negative."""
-    if not isinstance(auth_object, TpmObject):
-        raise Refusal(TpmRc.TYPE + RC_1)
     ends_at = None
     if not session.is_trial:
         ends_at = _checked(inner, session, nonce_tpm, cp_hash, expiration)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pefstack.hw.tpm import policy as digests
 from pefstack.hw.tpm.buffers import TPM2B_DIGEST, TPM2B_OPERAND, TPML_DIGEST
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmCc
+from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.commands.table import CODES
 from pefstack.hw.tpm.crypto.hashes import digest
@@ -44,8 +44,6 @@ def policy_pcr(
     selection, values = banks.select(pcrs)
     found = digest(alg, *values)
     if session.is_trial:
-        if pcr_digest and len(pcr_digest) != DIGEST_SIZE[alg]:
-            raise Refusal(TpmRc.SIZE + P1)
         found = pcr_digest or found
     else:
         counter = banks.update_counter
@@ -144,13 +142,13 @@ def policy_counter_timer(
 ) -> tuple[()]:
     """A comparison with a part of TPMS_TIME_INFO."""
     policy, now = policy_of(session), time_info(inner).to_bytes()
-    if not session.is_trial:
-        if offset > len(now):
-            raise Refusal(TpmRc.VALUE + P2)
-        if len(operand) > len(now) - offset:
-            raise Refusal(TpmRc.RANGE)
-        if not meets(operation, now[offset : offset + len(operand)], operand):
-            raise Refusal(TpmRc.POLICY)
+    if offset > len(now):
+        raise Refusal(TpmRc.VALUE + P2)
+    if len(operand) > len(now) - offset:
+        raise Refusal(TpmRc.RANGE)
+    compared = now[offset : offset + len(operand)]
+    if not session.is_trial and not meets(operation, compared, operand):
+        raise Refusal(TpmRc.POLICY)
     policy.digest = digests.policy_counter_timer(
         policy.digest, operand, offset, operation, alg=session.auth_hash
     )

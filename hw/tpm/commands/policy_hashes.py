@@ -22,9 +22,9 @@ _P1: Final = RC_P + RC_1
 def policy_cp_hash(inner: Internals, session: Session, cp_hash: bytes) -> tuple[()]:
     """One command with its handles and parameters."""
     policy = policy_of(session)
+    _check_size(session, cp_hash)
     if cp_hash != policy.cp_hash:  # the same again is no contradiction
         _check_free(policy)
-    _check_size(session, cp_hash)
     policy.cp_hash = cp_hash
     alg = session.auth_hash
     policy.digest = digests.policy_cp_hash(policy.digest, cp_hash, alg=alg)
@@ -34,8 +34,8 @@ def policy_cp_hash(inner: Internals, session: Session, cp_hash: bytes) -> tuple[
 def policy_name_hash(inner: Internals, session: Session, name_hash: bytes) -> tuple[()]:
     """The Names of all handles of a command."""
     policy = policy_of(session)
-    _check_free(policy)
     _check_size(session, name_hash)
+    _check_free(policy)
     policy.name_hash = name_hash
     alg = session.auth_hash
     policy.digest = digests.policy_name_hash(policy.digest, name_hash, alg=alg)
@@ -46,6 +46,8 @@ def policy_template(inner: Internals, session: Session, template: bytes) -> tupl
     """The public template of an object to be created."""
     policy = policy_of(session)
     if template != policy.template_hash:
+        if policy.template_hash:
+            raise Refusal(TpmRc.VALUE + _P1)
         _check_free(policy)
     _check_size(session, template)
     policy.template_hash = template
@@ -64,7 +66,7 @@ def policy_duplication_select(
     """Duplicate, and to whom; the object itself only where it is included."""
     policy, alg = policy_of(session), session.auth_hash
     _check_free(policy)
-    if policy.command_code not in (0, TpmCc.DUPLICATE):
+    if policy.command_code:
         raise Refusal(TpmRc.COMMAND_CODE)
     policy.command_code = int(TpmCc.DUPLICATE)
     policy.name_hash = digest(alg, object_name, new_parent_name)

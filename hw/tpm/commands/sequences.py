@@ -16,7 +16,7 @@ from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
 from pefstack.hw.tpm.interface_types import TPMI_ALG_HASH_OR_NULL, TPMI_RH_HIERARCHY
 from pefstack.hw.tpm.message_hashes import hash_ticket, hmac_key, is_safe_block
 from pefstack.hw.tpm.objects import Sequence
-from pefstack.hw.tpm.response_codes import RC_1, Refusal, TpmRc
+from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import (
     TaggedDigest,
@@ -46,12 +46,14 @@ def hash_sequence_start(inner: Internals, auth: bytes, hash_alg: int) -> tuple[i
 
 def _load(inner: Internals, auth: bytes, hashes: dict[int, Any], kind: str) -> int:
     made = Sequence(auth_value=trimmed(auth), hashes=hashes, kind=kind)
-    return inner.load(made)
+    return inner.state.objects.load(made)
 
 
 def sequence_update(inner: Internals, sequence: Any, data: bytes) -> tuple[()]:
     """The next block of the message."""
-    _update(_sequence(sequence, 1, "hash", "hmac", "event"), data)
+    if not isinstance(sequence, Sequence):  # numbered as the reference does
+        raise Refusal(TpmRc.MODE + RC_P + RC_1)
+    _update(sequence, data)
     return ()
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pefstack.hw.tpm.buffers import TPM2B_ENCRYPTED_SECRET, TPM2B_NONCE
-from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmCc, TpmNt, TpmRh, TpmSe
+from pefstack.hw.tpm.codes import (
+    DIGEST_SIZE,
+    TpmAlgId,
+    TpmaObject,
+    TpmCc,
+    TpmNt,
+    TpmRh,
+    TpmSe,
+)
 from pefstack.hw.tpm.command import AuthRole, Command, Handle, Parameter
 from pefstack.hw.tpm.crypto.kdf import kdfa
-from pefstack.hw.tpm.guesses import guess_at
+from pefstack.hw.tpm.guessing import bound_kind
 from pefstack.hw.tpm.handles import (
     TPMI_DH_ENTITY_OR_NULL,
     TPMI_DH_OBJECT_OR_NULL,
@@ -17,9 +25,10 @@ from pefstack.hw.tpm.handles import (
 from pefstack.hw.tpm.hierarchies import Hierarchy
 from pefstack.hw.tpm.interface_types import TPM_SE, TPMI_ALG_HASH
 from pefstack.hw.tpm.nv import NvIndex
+from pefstack.hw.tpm.object_keys import has, kind_of
 from pefstack.hw.tpm.objects import TpmObject
 from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
-from pefstack.hw.tpm.secret_sharing import check_opens_secrets, open_secret
+from pefstack.hw.tpm.secret_sharing import open_secret
 from pefstack.hw.tpm.session import PolicyState, Session
 from pefstack.hw.tpm.session_hmac import bind_value
 from pefstack.hw.tpm.state import Internals
@@ -47,10 +56,10 @@ def start_auth_session(
     """The session's handle, and its first nonceTPM, as long as nonceCaller."""
     if not MIN_NONCE_SIZE <= len(nonce_caller) <= DIGEST_SIZE[auth_hash]:
         raise Refusal(TpmRc.SIZE + _NONCE)
-    if symmetric.alg == TpmAlgId.AES and symmetric.mode != TpmAlgId.CFB:
-        raise Refusal(TpmRc.MODE + _SYMMETRIC)
     salt = _salt(tpm_key, encrypted_salt)
     _check_bind(bind)
+    if symmetric.alg == TpmAlgId.AES and symmetric.mode != TpmAlgId.CFB:
+        raise Refusal(TpmRc.MODE + _SYMMETRIC)
     is_policy = session_type != TpmSe.HMAC
     handle = inner.state.sessions.free_handle(is_policy=is_policy)
     nonce_tpm = inner.entropy.random_bytes(len(nonce_caller))
@@ -71,37 +80,42 @@ def start_auth_session(
     )
     if is_policy:
         session.policy = PolicyState(digest=bytes(DIGEST_SIZE[auth_hash]))
-    if bound is not None:
-        session.guesses_at = guess_at(bound)
-    if bound is not None and not is_policy:
+    elif bound is not None:
         session.bound = bind_value(bound, auth_hash)
+    if bound is not None:
+        session.bound_kind = bound_kind(bound)
     inner.state.sessions.add(session)
     return handle, nonce_tpm
 
 
 def _check_bind(bind: Any) -> None:
-    """A PIN index would not count there; a public key has no authValue."""
-    is_pin = isinstance(bind, NvIndex) and bind.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS)
-    if is_pin or (isinstance(bind, TpmObject) and bind.sensitive is None):
+    """Not to an object without authValue or Name, nor to a PIN index."""
+    if isinstance(bind, TpmObject):
+        nameless = bind.public.name_alg == TpmAlgId.NULL
+        if bind.sensitive is None or nameless:
+            raise Refusal(TpmRc.HANDLE + _BIND)
+    if isinstance(bind, NvIndex) and bind.type in (TpmNt.PIN_FAIL, TpmNt.PIN_PASS):
         raise Refusal(TpmRc.HANDLE + _BIND)
 
 
 def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
     """What tpmKey opens; without a key there is nothing to open."""
-    if not isinstance(tpm_key, TpmObject):
+    if isinstance(tpm_key, Hierarchy):
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
+    if isinstance(tpm_key, TpmObject) and tpm_key.sensitive is None:
+        raise Refusal(TpmRc.HANDLE + _TPM_KEY)
+    if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
+        raise Refusal(TpmRc.KEY + _TPM_KEY)
+    if not has(tpm_key, TpmaObject.DECRYPT):
+        raise Refusal(TpmRc.VALUE + _SALT)
     if tpm_key.sensitive is None:
         raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     try:
-        check_opens_secrets(tpm_key)
-    except Refusal as refusal:
-        raise Refusal(refusal.rc + _TPM_KEY) from None
-    try:
         return open_secret(tpm_key, "SECRET", encrypted)
-    except Refusal as refusal:
-        raise Refusal(refusal.rc + _SALT) from None
+    except Refusal:  # one code, whatever is wrong with it
+        raise Refusal(TpmRc.VALUE + _SALT) from None
 
 
 def policy_restart(inner: Internals, session: Session) -> tuple[()]:

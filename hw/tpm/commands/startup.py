@@ -33,10 +33,10 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
     effect = _EFFECT.get((state.orderly, startup_type))
     if effect is None:
         raise Refusal(TpmRc.VALUE + RC_P + RC_1)
-    if effect == "resume" and locality != state.startup_locality:
-        raise Refusal(TpmRc.LOCALITY)
     if effect == "resume" and state.was_hcrtm is not (state.hcrtm is not None):
         raise Refusal(TpmRc.VALUE + RC_P + RC_1)
+    if effect == "resume" and locality != state.startup_locality:
+        raise Refusal(TpmRc.LOCALITY)
     _count(state, effect)
     _start_pcrs(state, effect, locality)
     is_orderly = state.orderly is not Orderly.NONE
@@ -44,6 +44,7 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
         _forget(inner)
     if effect != "resume":
         _restart(inner, is_reset=effect == "reset", is_orderly=is_orderly)
+    state.objects.flush_all()
     state.sessions.keep_saved()
     state.objects.transient.clear()
     _start_clock(inner)

@@ -25,6 +25,7 @@ FAMILIES: Final[dict[str, tuple[TpmCc, ...]]] = {
         TpmCc.GET_SESSION_AUDIT_DIGEST,
     ),
     "capability": (TpmCc.GET_CAPABILITY,),
+    "certificates": (TpmCc.CERTIFY_X509,),
     "ciphers": (
         TpmCc.ENCRYPT_DECRYPT,
         TpmCc.ENCRYPT_DECRYPT_2,

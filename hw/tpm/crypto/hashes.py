@@ -1,4 +1,4 @@
-"""Hash and HMAC by TPM_ALG_ID (Part 1, 11.4.2)."""
+"""Hash and HMAC by TPM_ALG_ID, and the hashes of a command (Part 1, 11.4.2, 16.7)."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def constructor(alg: int) -> Callable[..., Any]:
         return HASH[alg]
     except KeyError:
         raise ValueError(f"no hash algorithm 0x{alg:04x}") from None
+
+
+def cp_hash(alg: int, command_code: int, names: bytes, parameters: bytes) -> bytes:
+    """H(commandCode || Names of the handles || parameters as sent)."""
+    return digest(alg, command_code.to_bytes(4, "big"), names, parameters)
+
+
+def rp_hash(alg: int, command_code: int, parameters: bytes) -> bytes:
+    """H(rc 0 || commandCode || response parameters as sent)."""
+    return digest(alg, bytes(4), command_code.to_bytes(4, "big"), parameters)

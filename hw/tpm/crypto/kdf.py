@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE
-from pefstack.hw.tpm.crypto.hashes import constructor, digest, hmac
+from pefstack.hw.tpm.crypto.hashes import constructor, digest
+from pefstack.images.kdfa import block_counters, leading_bits
+from pefstack.images.kdfa import kdfa as counter_mode
 
-MAX_BITS: Final = 1 << 20  # far above any key, mask or command
 PRIMARY: Final = b"PRIMARY"
 
 
@@ -17,9 +18,7 @@ def kdfa(alg: int, key: bytes, label: bytes, u: bytes, v: bytes, bits: int) -> b
     When ``bits`` is no multiple of 8, the top bits of the first byte are zero.
     ValueError for an unknown algorithm or a number of bits out of range.
     """
-    tail = label + b"\0" + u + v + bits.to_bytes(4, "big")
-    blocks = [hmac(alg, key, counter, tail) for counter in _counters(alg, bits)]
-    return _leading_bits(b"".join(blocks), bits)
+    return counter_mode(constructor(alg), key, label, u, v, bits)
 
 
 def kdfe(
@@ -30,8 +29,10 @@ def kdfe(
     ``z`` and the parties' x-coordinates are padded to the size of the curve.
     """
     tail = z + label + b"\0" + party_u + party_v
-    blocks = [digest(alg, counter, tail) for counter in _counters(alg, bits)]
-    return _leading_bits(b"".join(blocks), bits)
+    constructor(alg)
+    counters = block_counters(DIGEST_SIZE[alg], bits)
+    blocks = [digest(alg, counter, tail) for counter in counters]
+    return leading_bits(b"".join(blocks), bits)
 
 
 class KdfaStream:
@@ -74,19 +75,3 @@ class KdfaStream:
 
     def __repr__(self) -> str:
         return f"KdfaStream(label={self._label!r}, blocks={self._count})"
-
-
-def _counters(alg: int, bits: int) -> list[bytes]:
-    if not 0 <= bits <= MAX_BITS:
-        raise ValueError(f"cannot derive {bits} bits")
-    constructor(alg)
-    count = -(-bits // (8 * DIGEST_SIZE[alg]))
-    return [index.to_bytes(4, "big") for index in range(1, count + 1)]
-
-
-def _leading_bits(stream: bytes, bits: int) -> bytes:
-    size = (bits + 7) // 8
-    if bits % 8 == 0:
-        return stream[:size]
-    first = stream[0] & ((1 << bits % 8) - 1)
-    return bytes((first,)) + stream[1:size]

@@ -1,4 +1,4 @@
-"""Wrapping of secrets, and what sessions compute (tpm.md 3; Part 1, 19, 22 to 24).
+"""Wrapping of secrets (tpm.md 3; Part 1, 22 to 24).
 
 Keys of a wrap follow from a seed. ``alg`` and ``key_bits`` are the nameAlg and the AES
 key size of the parent (of the endorsement key for a credential), ``name`` the Name of
@@ -13,12 +13,7 @@ from hmac import compare_digest
 from pefstack.hw.tpm.codes import DIGEST_SIZE
 from pefstack.hw.tpm.crypto.hashes import constructor, digest, hmac
 from pefstack.hw.tpm.crypto.kdf import kdfa
-from pefstack.hw.tpm.crypto.symmetric import (
-    BLOCK_SIZE,
-    ZERO_IV,
-    cfb_decrypt,
-    cfb_encrypt,
-)
+from pefstack.hw.tpm.crypto.symmetric import ZERO_IV, cfb_decrypt, cfb_encrypt
 
 
 class IntegrityError(ValueError):
@@ -104,84 +99,6 @@ def unwrap_private(
     """The sensitive area of a `wrap_private`."""
     iv, encrypted = _split(_checked(alg, seed, name, blob))
     return cfb_decrypt(storage_key(alg, seed, name, key_bits), iv, encrypted)
-
-
-def session_key(
-    alg: int, bind_auth: bytes, salt: bytes, nonce_tpm: bytes, nonce_caller: bytes
-) -> bytes:
-    """The key of a session: empty unless it is bound or salted with something."""
-    if not bind_auth + salt:
-        return b""
-    constructor(alg)
-    bits = 8 * DIGEST_SIZE[alg]
-    return kdfa(alg, bind_auth + salt, b"ATH", nonce_tpm, nonce_caller, bits)
-
-
-def cp_hash(alg: int, command_code: int, names: bytes, parameters: bytes) -> bytes:
-    """H(commandCode || Names of the handles || parameters as sent)."""
-    return digest(alg, command_code.to_bytes(4, "big"), names, parameters)
-
-
-def rp_hash(alg: int, command_code: int, parameters: bytes) -> bytes:
-    """H(rc 0 || commandCode || response parameters as sent)."""
-    return digest(alg, bytes(4), command_code.to_bytes(4, "big"), parameters)
-
-
-def session_hmac(
-    alg: int,
-    key: bytes,
-    p_hash: bytes,
-    nonce_newer: bytes,
-    nonce_older: bytes,
-    attributes: int,
-    *,
-    nonce_decrypt: bytes = b"",
-    nonce_encrypt: bytes = b"",
-) -> bytes:
-    """The HMAC of a session over cpHash or rpHash.
-
-    ``key`` is sessionKey || authValue as the kind of session wants it. The two nonces
-    are nonceTPM of another session that encrypts; only the first session has them.
-    """
-    nonces = nonce_newer + nonce_older + nonce_decrypt + nonce_encrypt
-    return hmac(alg, key, p_hash, nonces, bytes((attributes,)))
-
-
-def encrypt_parameter(
-    alg: int,
-    key_bits: int,
-    key: bytes,
-    nonce_newer: bytes,
-    nonce_older: bytes,
-    data: bytes,
-) -> bytes:
-    """The contents of a TPM2B under AES-CFB; for XOR see `symmetric.xor_mask`.
-
-    ``key`` is sessionKey || authValue; ``alg`` the session's authHash.
-    """
-    aes_key, iv = _parameter_key(alg, key_bits, key, nonce_newer, nonce_older)
-    return cfb_encrypt(aes_key, iv, data)
-
-
-def decrypt_parameter(
-    alg: int,
-    key_bits: int,
-    key: bytes,
-    nonce_newer: bytes,
-    nonce_older: bytes,
-    data: bytes,
-) -> bytes:
-    """The inverse of `encrypt_parameter`."""
-    aes_key, iv = _parameter_key(alg, key_bits, key, nonce_newer, nonce_older)
-    return cfb_decrypt(aes_key, iv, data)
-
-
-def _parameter_key(
-    alg: int, key_bits: int, key: bytes, newer: bytes, older: bytes
-) -> tuple[bytes, bytes]:
-    bits = key_bits + 8 * BLOCK_SIZE
-    derived = kdfa(alg, key, b"CFB", newer, older, bits)
-    return derived[:-BLOCK_SIZE], derived[-BLOCK_SIZE:]
 
 
 def _integrity(alg: int, seed: bytes, name: bytes, body: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""The ultravisor: what runs above the hypervisor."""

@@ -1,0 +1,1 @@
+"""One generated command after the other to several TPMs at once, answers compared."""
