@@ -32,7 +32,7 @@ def tpm(board: Board, stage: str, command: bytes, step: Step) -> bytes | None:
 def step_code(board: Board, stage: str, step: Step) -> int:
     """The code of a step; 0 for one that has none."""
     what, pcr = step
-    if pcr == profile_of(board.spec.measure).policy_pcr:
+    if pcr == board.spec.measure.pcr:
         pcr = POLICY_PCR
     return STEPS.get((stage, what, pcr), 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from pefstack.images.codec import Buffer
@@ -57,6 +58,7 @@ def separator(pcr_index: int, algorithms: Sequence[int] = ONE_BANK) -> LogRecord
     )
 
 
+@cache
 def separator_digest(algorithm: int) -> bytes:
     """The hash of ff ff ff ff; `FormatError` for an algorithm that is unknown here."""
     _size(algorithm)

@@ -85,7 +85,7 @@ def _blocks(root: FdtNode) -> tuple[bytes, bytes]:
         _check_limit("properties", property_count, MAX_PROPERTY_COUNT)
         _check_limit("depth", depth, MAX_DEPTH)
         parts.append(_BEGIN + _node_name(node.name, depth))
-        parts += [_property(strings, *each) for each in node.properties]
+        parts += [_property(strings, name, value) for name, value in node.properties]
     parts.append(_END)
     return b"".join(parts), strings.block
 
@@ -109,11 +109,13 @@ class _Strings:
         self._size = 0
 
     def offset(self, name: str) -> int:
-        if name not in self._offsets:
-            _check_name("property name", name, is_name(name))
-            self._offsets[name] = self._size
-            self._size += len(name) + 1
-        return self._offsets[name]
+        known = self._offsets.get(name)
+        if known is not None:
+            return known
+        _check_name("property name", name, is_name(name))
+        start = self._offsets[name] = self._size
+        self._size += len(name) + 1
+        return start
 
     @property
     def block(self) -> bytes:
@@ -122,16 +124,14 @@ class _Strings:
 
 def _node_name(name: str, depth: int) -> bytes:
     _check_name("node name", name, is_name(name) if depth > 1 else not name)
-    return _padded(name.encode("ascii") + b"\0")
+    raw = name.encode("ascii") + b"\0"
+    return raw + bytes(-len(raw) % 4)
 
 
 def _property(strings: _Strings, name: str, value: bytes) -> bytes:
-    _check_limit("property size", len(value), MAX_TREE_SIZE)
-    return _PROP.pack(PROP, len(value), strings.offset(name)) + _padded(value)
-
-
-def _padded(raw: bytes) -> bytes:
-    return raw + bytes(-len(raw) % 4)
+    size = len(value)
+    _check_limit("property size", size, MAX_TREE_SIZE)
+    return _PROP.pack(PROP, size, strings.offset(name)) + value + bytes(-size % 4)
 
 
 def _check_name(what: str, name: str, good: bool) -> None:

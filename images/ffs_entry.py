@@ -73,10 +73,10 @@ class FfsEntry:
         raw_name, *numbers, checksum = _ENTRY.unpack(raw)
         name, nul, rest = raw_name.partition(b"\0")
         text = name.decode("latin-1")  # has a letter for every byte
-        where = f"entry {text!r}"
-        check_checksum(f"{where} checksum", offset, bytes(raw), checksum)
+        check_checksum(f"entry {text!r} checksum", offset, bytes(raw), checksum)
         if not nul:
-            raise FormatError(NAME, f"{where} name", offset, "16 letters", "at most 15")
+            where = f"entry {text!r} name"
+            raise FormatError(NAME, where, offset, "16 letters", "at most 15")
         values = dict(zip(_NUMBERS, numbers, strict=True))
         return cls(name=text, name_rest=rest.rstrip(b"\0"), **values)
 
@@ -125,10 +125,13 @@ def with_checksum(raw: bytes) -> bytes:
 
 
 def _xor(raw: bytes) -> int:
-    result = 0
-    for (word,) in struct.iter_unpack(">I", raw):
-        result ^= word
-    return result
+    """Of all 32-bit words: half upon half, until one word is left."""
+    value = int.from_bytes(raw, "big")
+    size = 32 << (len(raw) // 4 - 1).bit_length()  # bits, a power of two
+    while size > 32:
+        size //= 2
+        value = value >> size ^ value & (1 << size) - 1
+    return value
 
 
 def _raw_name(entry: FfsEntry) -> bytes:

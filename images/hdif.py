@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from pefstack.images.codec import Buffer
@@ -64,7 +65,7 @@ class HdifHeader:
     def to_bytes(self) -> bytes:
         """32 bytes; `FormatError` if a value does not fit into its field."""
         try:
-            raw = _HEADER.pack(MAGIC, *astuple(self))
+            raw = _HEADER.pack(MAGIC, *_values(self))
         except struct.error as exc:
             raise FormatError(NAME, "value", 0, str(exc), "values that fit") from None
         if raw[2:8] != self.eye_catcher:  # struct cuts and fills without a word
@@ -74,6 +75,7 @@ class HdifHeader:
 
 
 _FIELDS: Final = tuple(HdifHeader.__dataclass_fields__)
+_values: Final = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

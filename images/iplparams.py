@@ -7,7 +7,8 @@ are in it (boot-chain.md 4.2; fields as in hostboot hdatiplparms.H and skiboot s
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from pefstack.images.codec import Buffer
@@ -86,7 +87,7 @@ class SystemParameters:
     def to_bytes(self) -> bytes:
         """328 bytes; `FormatError` for what `from_bytes` refuses or does not fit."""
         _check_hash_size(self.hw_key_hash_size)
-        values = astuple(self)
+        values = _values(self)
         try:
             raw = _SYSTEM.pack(*values)
         except struct.error as exc:
@@ -97,6 +98,7 @@ class SystemParameters:
 
 
 _FIELDS: Final = tuple(SystemParameters.__dataclass_fields__)
+_values: Final = attrgetter(*_FIELDS)
 # name and size of every field, in order
 SYSTEM_FIELDS: Final = tuple(
     (name, struct.calcsize(each))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pefstack.images.codec import Buffer
@@ -269,7 +269,10 @@ def _links_part(value: TpmRel) -> bytes:
 
 
 def _service_part(services: tuple[HashAndVerifyService, ...]) -> bytes:
-    rows = [_pack(_SERVICE, *astuple(each)) for each in services]
+    rows = [
+        _pack(_SERVICE, each.type, each.version, each.drawer_id, each.offset)
+        for each in services
+    ]
     return array_header(len(services), _SERVICE.size) + b"".join(rows)
 
 

@@ -217,15 +217,20 @@ def begins_like_image(raw: Buffer) -> bool:
 
 
 def _sections(raw: bytes) -> tuple[XipSection, ...]:
-    return tuple(
-        XipSection(
-            offset=offset,
-            size=size,
-            alignment=alignment,
-            dd_support=dd_support,
-            reserved=reserved,
-        )
-        for offset, size, alignment, dd_support, reserved in _SECTION.iter_unpack(raw)
+    rows = list(_SECTION.iter_unpack(raw))
+    made = {row: _section(*row) for row in set(rows)}  # most are absent, and alike
+    return tuple(made[row] for row in rows)
+
+
+def _section(
+    offset: int, size: int, alignment: int, dd_support: int, reserved: bytes
+) -> XipSection:
+    return XipSection(
+        offset=offset,
+        size=size,
+        alignment=alignment,
+        dd_support=dd_support,
+        reserved=reserved,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from struct import Struct
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from pefstack.hw.tpm.state import Internals
 from pefstack.hw.tpm.structures import UINT32, Reader, put_uint32
 
 _HEADER: Final = Struct(">HII")
+_session: Final = attrgetter("session")
 _TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
 _REFERENCES: Final = frozenset((int(TpmRc.REFERENCE_H0),))
 
@@ -75,9 +77,7 @@ def _read_handles(inner: Internals, reader: Reader, command: Command) -> Invocat
         if not declared.type(slots, handle):
             raise Refusal(TpmRc.VALUE + number * RC_1)
         handles.append(handle)
-    entities: list[Any] = []
-    for index, handle in enumerate(handles):
-        entities.append(_entity(inner, handle, index))
+    entities = [_entity(inner, handle, at) for at, handle in enumerate(handles)]
     return Invocation(command, handles, entities)
 
 
@@ -99,8 +99,9 @@ def _authorized(
     if tag == TpmSt.SESSIONS:
         uses = read_sessions(reader, call.command, inner.state.sessions)
         call.parameters = reader.raw[reader.offset : reader.end]
+        call.has_keys = any(map(_session, uses))
         authorize(inner, call, uses)
-        if any(use.session for use in uses):
+        if call.has_keys:
             from pefstack.hw.tpm.session_hmac import decrypt_first
 
             decrypt_first(reader, call, uses)
@@ -132,11 +133,7 @@ def _response(
 ) -> bytes:
     """A command with sessions is answered with sessions (Part 1, "Response")."""
     inner.state.objects.borrowed = 0
-    marshalled = [
-        put(each) for put, each in zip(call.command.results, results, strict=True)
-    ]
-    handle = marshalled.pop(0) if call.command.gives_handle else b""
-    body = b"".join(marshalled)
+    handle, body = _marshalled(call.command, results)
     tag = TpmSt.NO_SESSIONS
     _end_exclusive(inner, call.command, uses)
     _audit(inner, call, body)
@@ -148,11 +145,20 @@ def _response(
     return _HEADER.pack(tag, size, TpmRc.SUCCESS) + handle + body
 
 
+def _marshalled(command: Command, results: tuple[Any, ...]) -> tuple[bytes, bytes]:
+    """The handle that a command gives, if it gives one, and the other results."""
+    if not command.results:
+        return b"", b""
+    parts = [put(each) for put, each in zip(command.results, results, strict=True)]
+    handle = parts.pop(0) if command.gives_handle else b""
+    return handle, b"".join(parts)
+
+
 def _session_area(
     inner: Internals, call: Invocation, uses: list[SessionUse], body: bytes
 ) -> tuple[bytes, bytes]:
     """The parameters as they are sent, and the authorization area behind them."""
-    if all(use.session is None for use in uses):
+    if not call.has_keys:
         return body, PASSWORD_RESPONSE * len(uses)
     from pefstack.hw.tpm.session_response import answer_sessions
 

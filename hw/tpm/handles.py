@@ -26,7 +26,11 @@ LAST_NV_INDEX: Final = 0x01FF_FFFF
 
 def either(*types: HandleType) -> HandleType:
     """A handle of any of these types."""
-    return lambda slots, handle: any(each(slots, handle) for each in types)
+    first, *others = types
+    if not others:
+        return first
+    rest = either(*others)
+    return lambda slots, handle: first(slots, handle) or rest(slots, handle)
 
 
 def _permanent(*handles: TpmRh) -> HandleType:

@@ -12,9 +12,17 @@ class Invocation:
     """What a command names, and what it carries.
 
     ``parameters`` are the bytes as sent, so encrypted ones are still encrypted.
+    ``has_keys`` says that a session of it is more than a password.
     """
 
-    __slots__ = ("_cp_hashes", "command", "entities", "handles", "parameters")
+    __slots__ = (
+        "_cp_hashes",
+        "command",
+        "entities",
+        "handles",
+        "has_keys",
+        "parameters",
+    )
 
     def __init__(
         self, command: Command, handles: list[int], entities: list[Any]
@@ -23,6 +31,7 @@ class Invocation:
         self.handles: Final = handles
         self.entities: Final = entities
         self.parameters = b""
+        self.has_keys = False
         self._cp_hashes: dict[int, bytes] = {}
 
     def names(self) -> bytes:

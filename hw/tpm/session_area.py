@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from pefstack.hw.tpm.codes import (
@@ -18,6 +19,7 @@ from pefstack.hw.tpm.session_use import SessionUse
 from pefstack.hw.tpm.structures import UINT8, UINT32, Reader, tpm2b
 
 MIN_SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, empty hmac
+_PASSWORD: Final = Struct(">IHBH")  # handle, nonce and auth without their bytes
 _SIZED: Final = tpm2b(MAX_DIGEST_SIZE)
 _NOT_WITH_PASSWORD: Final = (
     TpmaSession.AUDIT_EXCLUSIVE
@@ -43,11 +45,31 @@ def read_sessions(
     if not command.allows_sessions:
         raise Refusal(TpmRc.AUTH_CONTEXT)
     area = Reader(reader.raw, reader.offset, area_end, reader.digest_sizes)
-    uses: list[SessionUse] = []
+    password = _plain_password(area)
+    uses = [] if password is None else [password]
     while area.offset < area_end:
         uses.append(_numbered(area, command, uses, store))
     reader.offset = area_end
     return uses
+
+
+def _plain_password(area: Reader) -> SessionUse | None:
+    """The first session at once, if it is a password and nothing is wrong with it.
+
+    Nearly every command carries one. None leaves the place and all refusals to
+    `_read_session`.
+    """
+    handle, nonce_size, attributes, size = _PASSWORD.unpack_from(area.raw, area.offset)
+    end = area.offset + _PASSWORD.size + size
+    if handle != TpmRh.PW or nonce_size or attributes & ~TpmaSession.CONTINUE_SESSION:
+        return None
+    if size > MAX_DIGEST_SIZE or end > area.end:
+        return None
+    auth = area.raw[end - size : end]
+    area.offset = end
+    return SessionUse(
+        handle=handle, session=None, nonce_caller=b"", attributes=attributes, auth=auth
+    )
 
 
 def where(index: int) -> int:

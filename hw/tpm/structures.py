@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_SELECT_SIZE, TpmAlgId
 from pefstack.hw.tpm.response_codes import Refusal, TpmRc
 
+_CODE: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}  # of `struct`, by size
+
 T = TypeVar("T")
 Marshal = Callable[[Any], bytes]
 PcrSelect = tuple[int, int]  # TPMS_PCR_SELECTION: algorithm, and bit n for PCR n
@@ -47,9 +49,15 @@ Unmarshal = Callable[[Reader], T]
 
 def uint(size: int) -> Unmarshal[int]:
     """UINT8 to UINT64: ``size`` bytes, big-endian."""
+    unpack_from = Struct(f">{_CODE[size]}").unpack_from
 
     def unmarshal(reader: Reader) -> int:
-        return int.from_bytes(reader.take(size), "big")
+        start = reader.offset
+        if start + size > reader.end:
+            raise Refusal(TpmRc.INSUFFICIENT)
+        reader.offset = start + size
+        value: int = unpack_from(reader.raw, start)[0]
+        return value
 
     return unmarshal
 

@@ -1,0 +1,1 @@
+"""The commands of `pef esm`, one a file."""
