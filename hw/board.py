@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from pefstack.hw.chip import Chip
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.flash import Flash
 from pefstack.hw.fuses import Fuses
+from pefstack.hw.guest_spec import GuestImages
 from pefstack.hw.journal import Journal
 from pefstack.hw.memory import Memory
 from pefstack.hw.processor import BACKUP, BoardTpm, Processor, Role
+from pefstack.hw.secure_memory import SecureMemory
 from pefstack.hw.seeprom import Seeprom
 
 if TYPE_CHECKING:
     from pefstack.hw.machine import MachineSpec
 
 _TPM: Final = "tpm"
+
+
+class Software(Protocol):
+    """What runs on a board after its firmware: lost with the power, forked with it."""
+
+    def fork(self, board: Board) -> Self:
+        """The same software at the same moment, on another board."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +40,8 @@ class Board:
     the step (`TpmStep`) before which that chip's TPM loses its power, a fault.
     ``entropy``: random numbers of the processors; no bus carries them.
     ``poisoned``: names of the TPMs that firmware poisoned, its own note.
+    ``secure``: memory that only the ultravisor reaches. ``running``: ultravisor,
+    hypervisor and guest, once they run.
     """
 
     name: str
@@ -49,6 +61,9 @@ class Board:
     role: Role = Role.PRIMARY
     secondaries: tuple[Processor, ...] = ()
     poisoned: set[str] = field(default_factory=set)
+    secure: SecureMemory = field(default_factory=SecureMemory)
+    guest_images: GuestImages | None = None
+    running: Software | None = None
 
     @property
     def alternate(self) -> Processor | None:
@@ -99,6 +114,7 @@ class Board:
         """
         self._reset(memory_preserving=False)
         self.memory.clear()
+        self.secure.clear()
 
     def reset_preserving_memory(self) -> None:
         """Start a memory-preserving IPL: memory, SAB and the security switch stay.
@@ -121,7 +137,7 @@ class Board:
         journal = self.journal.fork()
         clock = self.clock.fork()
         chip = self.chip.fork()
-        return replace(
+        other = replace(
             self,
             journal=journal,
             clock=clock,
@@ -134,11 +150,17 @@ class Board:
             tpm=self.tpm.fork(journal, clock=clock),
             secondaries=tuple(each.fork(journal, clock) for each in self.secondaries),
             poisoned=set(self.poisoned),
+            secure=self.secure.fork(),
+            running=None,
         )
+        if self.running is not None:
+            other.running = self.running.fork(other)
+        return other
 
     def _reset(self, *, memory_preserving: bool) -> None:
         for each in self.chips:
             each.tpm.power_off()
             each.chip.reset(memory_preserving=memory_preserving)
         self.poisoned.clear()
+        self.running = None
         self.flash.corrected_count = 0

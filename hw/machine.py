@@ -10,11 +10,13 @@ from pefstack.hw.board import Board
 from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.flash import Content, Flash
 from pefstack.hw.fuses import HW_KEY_HASH_SIZE, Fuses
+from pefstack.hw.guest_spec import GuestImages, GuestSpec
 from pefstack.hw.journal import Journal
 from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
 from pefstack.hw.memory import Memory
 from pefstack.hw.pef_spec import PefSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
+from pefstack.hw.secure_memory import SecureMemory
 from pefstack.hw.seeprom import Seeprom
 from pefstack.hw.tpm_step import step_named
 from pefstack.hw.wiring import ALGORITHM_BY_NAME, wire_chip, wire_secondaries, wire_tpm
@@ -168,7 +170,7 @@ class MachineSpec:
     """A machine without its images; `to_mapping` and `from_mapping` are inverse.
 
     ``secondary_chips`` are chips 1, 2, …; with a ``backup_tpm`` chip 1 has it and is
-    the alternate master.
+    the alternate master. With a ``guest`` the machine goes on to start a VM.
     """
 
     fuses: FusesSpec
@@ -179,6 +181,7 @@ class MachineSpec:
     fault: FaultSpec = field(default_factory=FaultSpec)
     update: UpdateSpec = field(default_factory=UpdateSpec)
     pef: PefSpec = field(default_factory=PefSpec)
+    guest: GuestSpec | None = None
     secondary_chips: tuple[SecondaryChipSpec, ...] = ()
     backup_tpm: AnyTpmSpec | None = None
 
@@ -200,7 +203,12 @@ class MachineSpec:
         return to_mapping(self)
 
     def build(
-        self, name: str, flash: Content, seeprom: bytes, measurement_seeprom: bytes
+        self,
+        name: str,
+        flash: Content,
+        seeprom: bytes,
+        measurement_seeprom: bytes,
+        guest: GuestImages | None = None,
     ) -> Board:
         """Wire the devices into a board that is switched off.
 
@@ -225,6 +233,8 @@ class MachineSpec:
             measurement_seeprom=Seeprom(measurement_seeprom, locked=True),
             flash=Flash(flash, journal),
             memory=Memory(MEMORY_SIZE),
+            secure=SecureMemory(self.pef.secure_memory),
+            guest_images=guest,
             tpm=wire_tpm(self.tpm, "", clock, journal),
             tpm_fails_at=self.tpm.failing_step,
             secondaries=wire_secondaries(
