@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pefstack.firmware.ultravisor.codes import HCall
+from pefstack.firmware.ultravisor.codes import HCall, HStatus
 from pefstack.firmware.ultravisor.conversation import TpmCommand
 
 Answer = bytes | int
 
 
 class ShareKind(StrEnum):
-    """Implicit: the guest cannot take it back. Pseudo: the guest keeps its page."""
+    """Asked: by the guest. Implicit: the guest cannot take it back. Pseudo: the guest
+    keeps its page."""
 
+    ASKED = "asked"
     IMPLICIT = "implicit"
     PSEUDO = "pseudo"
 
@@ -133,9 +135,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """Hypervisor and ultravisor undo what was done; the guest gets -4."""
+    """Hypervisor and ultravisor undo what was done; the guest gets ``status``.
+
+    It is the hypervisor's answer to H_SVM_INIT_ABORT: H_PARAMETER, whatever was wrong.
+    """
 
     reason: Reason
+    status: int = HStatus.PARAMETER
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pefstack.firmware.ultravisor.esm_state import EsmState
     from pefstack.firmware.ultravisor.files import ServedFiles
 
 MAX_SLOTS: Final = 512
@@ -71,6 +70,7 @@ class Svm:
 
     ``lost``: pages that were the guest's and are gone: a touch ends the VM.
     ``own``: secure pages that hold what the ultravisor keeps about it.
+    ``rtas_buffer``: guest address of the page that it shares to make RTAS calls.
     """
 
     lpid: int
@@ -79,7 +79,7 @@ class Svm:
     pages: dict[int, GuestPage] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
     own: list[int] = field(default_factory=list)
-    call: EsmState | None = field(default=None, repr=False)
+    rtas_buffer: int = 0
     files: ServedFiles | None = field(default=None, repr=False)
 
     def has_page(self, gfn: int) -> bool:
