@@ -90,7 +90,7 @@ CALLS: Final[dict[UvCall, UltraCall]] = {
     UvCall.SEND_SBE_COMMAND: UltraCall(_HV, 4, _not_modelled),
 }
 
-_BY_NUMBER: Final[dict[int, UltraCall]] = {**CALLS}
+_BY_NUMBER: Final = {int(number): call for number, call in CALLS.items()}
 
 
 def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
