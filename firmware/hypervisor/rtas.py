@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from pefstack.firmware.hypervisor.vm import Vm
 from pefstack.firmware.ultravisor.codes import HStatus
+from pefstack.images.rtas import OS_TERM_TOKEN
 
 if TYPE_CHECKING:
     from pefstack.firmware.hypervisor.kvm import Hypervisor
 
-OS_TERM: Final = 0x201F
+OS_TERM: Final = OS_TERM_TOKEN
 MAX_WORDS: Final = 16  # arguments and results together
 MAX_MESSAGE: Final = 128
 RTAS_SUCCESS: Final = 0
