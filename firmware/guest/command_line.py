@@ -1,0 +1,37 @@
+"""What the early boot reads in its command line.
+
+``svm=`` as Linux's prom_init does, wherever it stands; ``pef.secrets=NAME,NAME`` is
+this project's: the secrets to ask the ultravisor for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULT_NAME: Final = "rootfs-passphrase"  # asked for when none is named
+SECRETS: Final = "pef.secrets="
+MAX_NAME_SIZE: Final = 64  # what UV_ESMB_GET_FILE takes
+MAX_NAME_COUNT: Final = 16
+_SVM: Final = b"svm="
+_ON: Final = (b"y", b"Y", b"1", b"on", b"oN", b"On", b"ON")
+
+
+def asks_for_secure_mode(bootargs: bytes) -> bool:
+    """Whether the first ``svm=`` is followed by y, 1 or on; what follows is free."""
+    _, found, value = bootargs.partition(_SVM)
+    return bool(found) and value.startswith(_ON)
+
+
+def secret_names(bootargs: bytes) -> tuple[str, ...]:
+    """The names after the last ``pef.secrets=``; `DEFAULT_NAME` without one.
+
+    At most `MAX_NAME_COUNT`; what is empty or longer than `MAX_NAME_SIZE` bytes is no
+    name and left out.
+    """
+    words = bootargs.decode(errors="replace").split()
+    lists = [each for each in words if each.startswith(SECRETS)]
+    if not lists:
+        return (DEFAULT_NAME,)
+    names = lists[-1].removeprefix(SECRETS).split(",")
+    good = (n for n in names if 0 < len(n.encode()) <= MAX_NAME_SIZE)
+    return tuple(dict.fromkeys(good))[:MAX_NAME_COUNT]
