@@ -37,6 +37,7 @@ from pefstack import (
 from pefstack.firmware.boot import CODE, STAGES
 from pefstack.firmware.profiles import PROFILES
 from pefstack.hw.flip import FlipSpec
+from pefstack.hw.guest_spec import GuestSpec
 from pefstack.hw.journal import Event
 from pefstack.hw.machine import AnyTpmSpec, FurtherSpec, MachineSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
@@ -538,6 +539,7 @@ TABLES = {
     FurtherSpec: "further",
     SecondaryChipSpec: "secondary-chips",
     AnyTpmSpec: "backup-tpm",
+    GuestSpec: "guest",
     spec.ImageSpec: "image",
     MachineSpec: "machine",
 }
@@ -614,15 +616,16 @@ def test_options_of_a_verb(verb: str) -> None:
     assert column(rows, "option", "default") == [*map(shown, parser._actions)]
 
 
-def test_options_of_tpm_serve() -> None:
+def test_options_of_the_nouns_of_tpm() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     verb_tpm.configure(parser)
     (nouns,) = (each.choices for each in parser._actions)
     assert isinstance(nouns, dict)
-    assert [*nouns] == ["serve"]
-    actions = nouns["serve"]._actions[1:]  # after --help
-    rows = table("cli.md", "tpm serve")
-    assert column(rows, "option", "default") == [*map(shown, actions)]
+    assert [*nouns] == ["serve", "provision"]
+    for name, noun in nouns.items():
+        actions = noun._actions[1:]  # after --help
+        rows = table("cli.md", f"tpm {name}")
+        assert column(rows, "option", "default") == [*map(shown, actions)]
 
 
 def test_verbs_exit_codes_and_json_names() -> None:
