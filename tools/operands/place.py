@@ -41,30 +41,35 @@ class OperandPlace:
 def find_operand(image: Buffer) -> OperandPlace:
     """Where the ultravisor would find the operand; it is not looked into.
 
-    What is neither cpio nor ELF is taken for a bare operand. Raises `FormatError` for a
-    broken image and one without operand, `UsageError` for one with an ESM blob.
+    What is neither cpio nor ELF is taken for a bare operand, and an ESM blob of version
+    1 is found as well. Raises `FormatError` for a broken image and one with neither.
     """
     if _begins(image, CPIO_MAGIC):
         return _in_initramfs(image, IN_INITRAMFS, range(len(image)))
     if _begins(image, ELF_MAGIC):
         return _in_zimage(Zimage.from_bytes(image))
-    _check_version(image, 0)
     return OperandPlace(form=BARE, room=len(image))
+
+
+def operand_at(image: Buffer, place: OperandPlace) -> EsmOperand:
+    """The operand there; `UsageError` for an ESM blob, or `OperandError`."""
+    raw = place.bytes_of(image)
+    if _begins(raw, BLOB_MAGIC):
+        raise UsageError("found an ESM blob (v1), expected an operand (v2)")
+    return EsmOperand.from_bytes(raw)
 
 
 def changed_image(image: Buffer, change: Callable[[Buffer], bytes]) -> bytes:
     """The image with the operand in it changed; it must keep its size.
 
-    Raises what `find_operand` does, and whatever ``change`` raises.
+    Raises what `find_operand` and `operand_at` do, and whatever ``change`` raises.
     """
     place = find_operand(image)
+    operand_at(image, place)
     old = bytes(place.bytes_of(image))
-    EsmOperand.from_bytes(old)
     new = change(old)
     if len(new) != len(old):
-        raise ValueError(
-            f"an operand of 0x{len(new):x} bytes for one of 0x{len(old):x}"
-        )
+        raise ValueError(f"an operand of 0x{len(new):x} bytes for 0x{len(old):x}")
     end = place.offset + place.room
     return b"".join((image[: place.offset], new, image[end:]))
 
@@ -76,7 +81,6 @@ def _begins(image: Buffer, magic: bytes) -> bool:
 def _in_initramfs(image: Buffer, form: str, place: range) -> OperandPlace:
     initramfs = memoryview(image)[place.start : place.stop]
     blob = find_blob(initramfs)
-    _check_version(initramfs, blob.offset)
     return OperandPlace(
         form=form,
         offset=place.start + blob.offset,
@@ -89,7 +93,6 @@ def _in_zimage(zimage: Zimage) -> OperandPlace:
     """In its own section; the wrapper's initramfs counts only without one."""
     section = zimage.elf.named(ESM_BLOB)
     if zimage.esm_blob is not None and section is not None:
-        _check_version(zimage.esm_blob, 0)
         at, size = section.sh_offset, section.sh_size
         return OperandPlace(form=IN_ZIMAGE, offset=at, room=size)
     initrd = zimage.elf.named(INITRD)
@@ -98,8 +101,3 @@ def _in_zimage(zimage: Zimage) -> OperandPlace:
         raise FormatError("zImage", "section", 0, "none with an operand", right)
     place = range(initrd.sh_offset, initrd.sh_offset + initrd.sh_size)
     return _in_initramfs(zimage.elf.raw, IN_ZIMAGE, place)
-
-
-def _check_version(raw: Buffer, at: int) -> None:
-    if bytes(raw[at : at + len(BLOB_MAGIC)]) == BLOB_MAGIC:
-        raise UsageError("found an ESM blob (v1), expected an operand (v2)")
