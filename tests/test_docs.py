@@ -76,6 +76,8 @@ from pefstack.images.initramfs import NameRule
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
+from pefstack.tools.builders.content_spec import ContentSpec
+from pefstack.tools.builders.guest_spec import GuestImageSpec
 from pefstack.tools.built import IMAGES
 from pefstack.tools.cli import app, verb_tpm
 from pefstack.tools.cli.keeping import serve_event
@@ -530,7 +532,7 @@ def test_refusals_and_codes_are_complete() -> None:
 
 TABLES = {
     spec.KeysSpec: "keys",
-    spec.ContentSpec: "content",
+    ContentSpec: "content",
     spec.ContainerSpec: "container",
     FlipSpec: "flip",
     spec.SbeImageSpec: "sbe-image",
@@ -540,6 +542,7 @@ TABLES = {
     SecondaryChipSpec: "secondary-chips",
     AnyTpmSpec: "backup-tpm",
     GuestSpec: "guest",
+    GuestImageSpec: "image.guest",
     spec.ImageSpec: "image",
     MachineSpec: "machine",
 }
