@@ -17,6 +17,7 @@ from pefstack.tools.errors import UsageError
 
 MAX_PEM_SIZE: Final = 0x4000
 KEY_BITS: Final = 2048
+_EXPONENT: Final = 65537
 
 
 def import_slot(
@@ -62,6 +63,19 @@ def make_lockbox(
         encrypted_symkey=_encrypted(public_pem, master_key, stream),
         comment=comment_bytes(comment),
     )
+
+
+def public_pem(public_area: bytes) -> bytes:
+    """The PEM file (SubjectPublicKeyInfo) of a TPMT_PUBLIC, as OpenSSL writes it.
+
+    Its bytes are what a lockbox's fingerprint is of. Raises `UsageError` for no key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    modulus = int.from_bytes(_key(public_area).to_bytes()[-KEY_BITS // 8 :], "big")
+    key = RSAPublicNumbers(_EXPONENT, modulus).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _encrypted(pem: bytes, message: bytes, stream: Stream) -> bytes:

@@ -51,7 +51,12 @@ class Machine:
         self.about = built.about
         try:
             self.board: Board = built.spec.build(
-                built.name, built.flash, built.seeprom, built.measurement_seeprom
+                built.name,
+                built.flash,
+                built.seeprom,
+                built.measurement_seeprom,
+                built.guest,
+                built.tpm_state,
             )
         except SettingError as wrong:
             raise UsageError(f"{path}: {wrong}") from wrong

@@ -8,7 +8,16 @@ import sys
 from typing import Final
 
 # command -> what it does; its module is pefstack.tools.cli.esm.<command>
-COMMANDS: Final[dict[str, str]] = {}
+COMMANDS: Final[dict[str, str]] = {
+    # v2, operands
+    "build": "make an operand for a guest, alone or in the guest's image",
+    "add": "authorise one more machine in a finished image",
+    "replace": "make a machine's sealed data anew in a finished image",
+    "remove": "take a machine's sealed data out of a finished image",
+    "seal": "make sealed data for one machine, in a file of its own",
+    "list": "the slots of an operand: whose they are, which are free",
+    "check": "whether an operand is good, with the seed or without",
+}
 
 _EPILOG: Final = """
 v1 is the ESM blob of the real machines, with the commands of IBM's svm-tool; v2 is this
