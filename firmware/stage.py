@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,9 +21,9 @@ class Shutdown:
 
 
 def stage_name(stage: Stage) -> str:
-    """The name of a stage: the module that holds its `run`."""
-    module: str = stage.__module__
-    return module.rpartition(".")[2]
+    """The name of a stage: what the module that holds its `run` calls it."""
+    name: str = vars(sys.modules[stage.__module__])["STAGE"]
+    return name
 
 
 class Refusal(StrEnum):
@@ -50,6 +51,7 @@ class Refusal(StrEnum):
     LOG_BROKEN = "log-broken"
     HDAT_BROKEN = "hdat-broken"
     TPM_PROVISION = "tpm-provision"
+    GUEST_IMAGES = "guest-images"
 
 
 class BootFailure(PefError):

@@ -81,7 +81,7 @@ class Ultravisor:
             secure=board.secure,
             memory=board.memory,
             chip=board.chip,
-            entropy=self.entropy.fork(),
+            entropy=board.entropy,
             hypervisor=_nobody,
             svms={lpid: svm.fork() for lpid, svm in self.svms.items()},
             calls=dict(self.calls),
