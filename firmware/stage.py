@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,9 +20,9 @@ class Shutdown:
 
 
 def stage_name(stage: Stage) -> str:
-    """The name of a stage: what the module that holds its `run` calls it."""
-    name: str = vars(sys.modules[stage.__module__])["STAGE"]
-    return name
+    """The name of a stage: the module that holds its `run`, without ``_start``."""
+    module: str = stage.__module__
+    return module.rpartition(".")[2].removesuffix("_start")
 
 
 class Refusal(StrEnum):
