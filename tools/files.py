@@ -40,13 +40,21 @@ def write_bytes(path: Path, content: bytes | bytearray | memoryview | str) -> No
 
     A link stays a link; a device or a pipe is written to as it is.
     """
-    raw = content.encode() if isinstance(content, str) else content
+    _write(path, content.encode() if isinstance(content, str) else content)
+
+
+def write_secret(path: Path, raw: bytes) -> None:
+    """As `write_bytes`, and no moment passes in which others can read the file."""
+    _write(path, raw, mode=0o600)
+
+
+def _write(path: Path, raw: bytes | bytearray | memoryview, mode: int = 0o644) -> None:
     try:
         if path.exists() and not path.is_file():
             with path.open("wb") as device:
                 device.write(raw)
         else:
-            _replace(Path(os.path.realpath(path)), raw)
+            _replace(Path(os.path.realpath(path)), raw, mode)
     except (OSError, ValueError) as exc:
         raise unusable(path, exc) from exc
 
