@@ -104,8 +104,6 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         if encrypted:
             raise Refusal(TpmRc.VALUE + _SALT)
         return b""
-    if isinstance(tpm_key, TpmObject) and tpm_key.sensitive is None:
-        raise Refusal(TpmRc.HANDLE + _TPM_KEY)
     if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
         raise Refusal(TpmRc.KEY + _TPM_KEY)
     if not has(tpm_key, TpmaObject.DECRYPT):
