@@ -17,12 +17,17 @@ from pefstack.images.esm_blob_refusal import (
     refused_as,
 )
 from pefstack.images.esm_digests import COMPATIBLE, EsmDigests
-from pefstack.images.esm_item import Item, check_key
+from pefstack.images.esm_item import COMMENT, Item, check_key
 from pefstack.images.esm_lockbox import Lockbox
 from pefstack.images.fdt import Fdt
 from pefstack.images.fdt_node import FdtNode
 
 MAX_LOCKBOX_COUNT: Final = 1024
+# the strings block of IBM's tool
+_NAMES: Final = (
+    *("compatible", COMMENT, "encrypted-symkey", "algorithm", "hash"),
+    *("ciphertext", "iv", "mac", "files-fdt"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +85,7 @@ class EsmBlob:
         return blob
 
     def to_bytes(self) -> bytes:
-        """The tree that IBM's tool writes; `BlobError` for what ``STRICT`` refuses."""
+        """The bytes that IBM's tool writes; `BlobError` for what ``STRICT`` refuses."""
         files = (("files-fdt", self.files_fdt),) if self.files_fdt else ()
         digests = (self.digests.to_node("digests-fdt"),) if self.digests else ()
         root = FdtNode(
@@ -94,7 +99,7 @@ class EsmBlob:
                 FdtNode(name="file", properties=files),
             ),
         )
-        raw = refused_as(BlobRefusal.TREE, Fdt(root=root).to_bytes)
+        raw = refused_as(BlobRefusal.TREE, lambda: Fdt(root=root).to_bytes(_NAMES))
         EsmBlob.from_bytes(raw, unfinished=self.digests is None)
         return raw
 
