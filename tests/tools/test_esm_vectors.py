@@ -155,8 +155,8 @@ def test_other_programs_read_a_blob_of_ours(
     words = [word for each in options for word in ("-pkeyopt", each)]
     opened = subprocess.run(
         [
-            *(openssl, "pkeyutl", "-decrypt", "-inkey", secret("tpm2")),
-            *("-in", tmp_path / "symkey", *words),
+            *(openssl, "pkeyutl", "-decrypt", "-inkey", str(secret("tpm2"))),
+            *("-in", str(tmp_path / "symkey"), *words),
         ],
         capture_output=True,
         check=True,
