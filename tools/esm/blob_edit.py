@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
 from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.images.esm_attachments import (
@@ -13,15 +11,13 @@ from pefstack.images.esm_attachments import (
     write_attachments,
 )
 from pefstack.images.esm_blob import EsmBlob
-from pefstack.images.esm_blob_refusal import BlobError, EsmProfile
+from pefstack.images.esm_blob_refusal import EsmProfile
 from pefstack.images.esm_digests import EsmDigests
 from pefstack.images.esm_item import IV_SIZE, KEY_SIZE, Item, seal_item
 from pefstack.images.esm_lockbox import ORIGIN, next_name
-from pefstack.tools.errors import UsageError
+from pefstack.tools.errors import UsageError, asked_for
 from pefstack.tools.esm.keys import PublicKey
 from pefstack.tools.esm_sealing import make_lockbox
-
-T = TypeVar("T")
 
 
 def new_blob(
@@ -29,7 +25,7 @@ def new_blob(
 ) -> tuple[EsmBlob, bytes]:
     """A blob with the owner's lockbox and nothing else, and its master key."""
     key = stream.random_bytes(KEY_SIZE)
-    box = _made(lambda: make_lockbox(ORIGIN, owner.pem, key, stream, comment))
+    box = asked_for(lambda: make_lockbox(ORIGIN, owner.pem, key, stream, comment))
     return EsmBlob(lockboxes=(box,), digests=None), key
 
 
@@ -40,7 +36,7 @@ def authorize(
     if taken := next((each for each in blob.lockboxes if key.owns(each)), None):
         raise UsageError(f"this key is authorized already, by {taken.name}")
     name = next_name(blob.lockboxes)
-    box = _made(lambda: make_lockbox(name, key.pem, master_key, stream, comment))
+    box = asked_for(lambda: make_lockbox(name, key.pem, master_key, stream, comment))
     return replace(blob, lockboxes=(box, *blob.lockboxes))
 
 
@@ -94,7 +90,7 @@ def attach(
         raise UsageError(f"{name}: the blob has an attachment of this name")
     item = _sealed(content, master_key, stream, comment)
     files = (Attachment(name=name, item=item), *there)
-    return replace(blob, files_fdt=_made(lambda: write_attachments(files)))
+    return replace(blob, files_fdt=asked_for(lambda: write_attachments(files)))
 
 
 def detach(blob: EsmBlob, name: str) -> EsmBlob:
@@ -120,12 +116,4 @@ def _attachments_with(blob: EsmBlob, name: str) -> tuple[Attachment, ...]:
 
 def _sealed(content: bytes, master_key: bytes, stream: Stream, comment: str) -> Item:
     iv = stream.random_bytes(IV_SIZE)
-    return _made(lambda: seal_item(master_key, iv, content, comment))
-
-
-def _made(call: Callable[[], T]) -> T:
-    """Where the blob was good, whatever cannot be made of it was asked for wrongly."""
-    try:
-        return call()
-    except BlobError as exc:
-        raise UsageError(str(exc)) from None
+    return asked_for(lambda: seal_item(master_key, iv, content, comment))

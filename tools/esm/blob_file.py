@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from pefstack.images.cpio import PlacedEntry, entries_of
-from pefstack.images.elf import Elf
-from pefstack.images.elf_header import MAGIC as ELF_MAGIC
 from pefstack.images.errors import FormatError
 from pefstack.images.esm_blob import EsmBlob
 from pefstack.images.initramfs import (
-    BLOB_MAGIC,
     FOLDER,
+    OPERAND_MAGIC,
     BlobPlace,
     blob_archive,
     find_blob,
 )
-from pefstack.images.zimage import Zimage
 from pefstack.tools.errors import UsageError
+from pefstack.tools.esm_place import BARE, IN_ZIMAGE, find_esm
 from pefstack.tools.files import map_bytes
-
-
-class BlobHome(StrEnum):
-    """What the file is that the blob was found in."""
-
-    BLOB = "blob"
-    INITRAMFS = "initramfs"
-    ZIMAGE = "zImage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobFile:
-    """The blob, and the file that it was read from."""
+    """The blob, and the file that it was read from, of a form of `esm_place`."""
 
     path: Path
-    home: BlobHome
+    form: str
     blob: EsmBlob
     raw: memoryview = field(repr=False)
 
     def with_blob(self, blob: EsmBlob) -> bytes:
         """The file with another blob; `UsageError` where it cannot be put back."""
         new = blob.to_bytes()
-        if self.home is BlobHome.BLOB:
+        if self.form == BARE:
             return new
-        if self.home is BlobHome.ZIMAGE:
+        if self.form == IN_ZIMAGE:
             raise UsageError(
                 f"{self.path}: a zImage is read only; change the blob's file"
             )
@@ -53,30 +42,20 @@ class BlobFile:
 
 
 def read_blob_file(path: Path) -> BlobFile:
-    """The blob of a file, finished or not; `FormatError` for none or a broken one."""
+    """The blob of a file, finished or not; `FormatError` for a broken one.
+
+    Raises `UsageError` for an operand, too.
+    """
     raw = map_bytes(path)
-    first = bytes(raw[: len(BLOB_MAGIC)])
-    if first == BLOB_MAGIC:
-        blob = EsmBlob.from_bytes(raw, unfinished=True)
-        return BlobFile(path=path, home=BlobHome.BLOB, blob=blob, raw=raw)
-    if first == ELF_MAGIC:
-        home, part = BlobHome.ZIMAGE, _of_zimage(raw)
+    place = find_esm(raw)
+    part = place.bytes_of(raw)
+    if bytes(part[: len(OPERAND_MAGIC)]) == OPERAND_MAGIC:
+        raise UsageError(f"{path}: found an operand (v2), expected an ESM blob (v1)")
+    if place.form == BARE:
+        blob = EsmBlob.from_bytes(part, unfinished=True)
     else:
-        home, part = BlobHome.INITRAMFS, _of_initramfs(raw)
-    blob, _ = EsmBlob.from_prefix(part)
-    return BlobFile(path=path, home=home, blob=blob, raw=raw)
-
-
-def _of_zimage(raw: memoryview) -> memoryview:
-    part = Zimage.from_elf(Elf.from_bytes(raw)).esm_blob
-    if part is None:
-        raise FormatError("zImage", "section", 0, "none", ".kernel:esm_blob")
-    return part
-
-
-def _of_initramfs(raw: memoryview) -> memoryview:
-    place = find_blob(raw, magics=(BLOB_MAGIC,))
-    return raw[place.offset : place.offset + place.room]
+        blob, _ = EsmBlob.from_prefix(part)
+    return BlobFile(path=path, form=place.form, blob=blob, raw=raw)
 
 
 def in_front(blob: bytes, name: str, initramfs: memoryview | bytes) -> bytes:

@@ -7,12 +7,9 @@ from typing import Final
 
 from pefstack.images.codec import Buffer
 from pefstack.images.elf import Elf
-from pefstack.images.errors import FormatError
 from pefstack.images.esm_digests import PARTS, EsmDigests
-from pefstack.images.flat_image import flat_image
-from pefstack.images.initramfs import find_blob
-from pefstack.images.zimage import Zimage, is_zimage
 from pefstack.tools.errors import UsageError
+from pefstack.tools.guest_parts import elf_parts, initramfs_rest
 
 ALL: Final = (*PARTS, "kernel-size")
 
@@ -23,27 +20,13 @@ def guest_digests(kernel: Buffer, initramfs: Buffer, bootargs: str) -> EsmDigest
     A blob's archive in front of the initramfs is left out. Raises `FormatError` for a
     kernel that is none, `UsageError` for a command line with a NUL.
     """
-    flat = _flat(kernel)
+    flat = elf_parts(Elf.from_bytes(kernel)).kernel or b""
     return EsmDigests(
         kernel_size=len(flat),
         kernel=sha512(flat).digest(),
-        initrd=sha512(without_blob(initramfs)).digest(),
+        initrd=sha512(initramfs_rest(initramfs)).digest(),
         bootargs=sha512(_line(bootargs)).digest(),
     )
-
-
-def _flat(kernel: Buffer) -> bytes:
-    """Of a zImage, the kernel that its wrapper unpacks and starts."""
-    elf = Elf.from_bytes(kernel)
-    return flat_image(Zimage.from_elf(elf).vmlinux() if is_zimage(elf) else elf)
-
-
-def without_blob(initramfs: Buffer) -> memoryview:
-    """What of an initramfs is hashed: all of it, where no blob is in front."""
-    try:
-        return find_blob(initramfs).rest_of(initramfs)
-    except FormatError:
-        return memoryview(initramfs)
 
 
 def _line(bootargs: str) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm.crypto.stream import Stream
 
 
@@ -20,4 +19,8 @@ class SystemStream:
 
 def stream_of(seed: str | None) -> Stream:
     """The system's stream; with a seed, for tests alone, what follows from it."""
-    return SystemStream() if seed is None else Entropy(seed, "esm")
+    if seed is None:
+        return SystemStream()
+    from pefstack.hw.entropy import Entropy
+
+    return Entropy(seed, "esm")

@@ -36,10 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_blob(parser, text="the blob, with --check also the image that it is in")
     add_secret_key(parser)
     parser.add_argument(
-        "-a", "--bootargs", required=True, metavar="TEXT", help="blanks count"
+        "-a", "--append", required=True, metavar="TEXT", help="blanks count"
     )
     for letter, name, text in (
-        ("-i", "--initramfs", "initramfs"),
+        ("-i", "--initrd", "initramfs"),
         ("-k", "--kernel", "vmlinux or zImage"),
     ):
         parser.add_argument(
@@ -63,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     from pefstack.tools.esm.guest_digests import guest_digests
     from pefstack.tools.files import map_bytes
 
-    kernel, initramfs = map_bytes(options.kernel), map_bytes(options.initramfs)
-    digests = guest_digests(kernel, initramfs, options.bootargs)
+    kernel, initramfs = map_bytes(options.kernel), map_bytes(options.initrd)
+    digests = guest_digests(kernel, initramfs, options.append)
     file, key = opened(options)
     if options.check:
         return _compared(options, file.blob.open_digests(key), digests)

@@ -21,6 +21,7 @@ from pefstack.tools.cli.esm.options import (
     master_key_of,
 )
 from pefstack.tools.esm.blob_file import BlobFile, read_blob_file
+from pefstack.tools.esm_place import BARE
 from pefstack.tools.style import clean
 
 _EPILOG: Final = """
@@ -54,7 +55,7 @@ def _described(options: argparse.Namespace, file: BlobFile) -> dict[str, Any]:
     blob = file.blob
     files = read_attachments(blob.files_fdt, EsmProfile.STRICT)
     return {
-        "found_in": file.home.value,
+        "form": "blob" if file.form == BARE else file.form,
         "lockboxes": [
             {
                 "name": each.name,

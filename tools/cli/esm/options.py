@@ -10,7 +10,7 @@ from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.images.esm_blob import EsmBlob
 from pefstack.tools.cli.app import YES
 from pefstack.tools.esm.blob_file import BlobFile, read_blob_file
-from pefstack.tools.files import write_bytes
+from pefstack.tools.files import rewrite_bytes
 from pefstack.tools.style import clean
 
 
@@ -112,9 +112,9 @@ def save(options: argparse.Namespace, file: BlobFile, blob: EsmBlob, done: str) 
 
 
 def write(options: argparse.Namespace, path: Path, raw: bytes, done: str) -> int:
-    """Write a file unless it is a dry run; with -v say what was done."""
+    """Write a file unless it is a dry run; one that is there keeps its permissions."""
     if not options.dry_run:
-        write_bytes(path, raw)
+        rewrite_bytes(path, raw)
     if options.verbose:
         would = "would write: " if options.dry_run else ""
         note(f"{would}{done}; {path}, {len(raw)} bytes")

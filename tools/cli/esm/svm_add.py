@@ -11,7 +11,7 @@ from pefstack.tools.cli.esm.options import add_blob, add_writing, write
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "-i", "--initramfs", type=Path, required=True, metavar="FILE", help="initramfs"
+        "-i", "--initrd", type=Path, required=True, metavar="FILE", help="initramfs"
     )
     add_blob(parser, text="the blob, or an operand")
     parser.add_argument(
@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> int:
     from pefstack.tools.esm.blob_file import has_blob, in_front
     from pefstack.tools.files import map_bytes
 
-    initramfs = map_bytes(options.initramfs)
+    initramfs = map_bytes(options.initrd)
     if has_blob(initramfs) and not options.replace:
-        raise UsageError(f"{options.initramfs}: has a blob in front; use --replace")
+        raise UsageError(f"{options.initrd}: has a blob in front; use --replace")
     blob = _checked(options.blob)
     raw = in_front(blob, options.blob.name, initramfs)
     return write(options, options.file, raw, f"{options.blob.name} in front")
