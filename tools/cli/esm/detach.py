@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_blob(parser)
     parser.add_argument(
-        "-f", "--file", required=True, metavar="NAME", help="its name in the blob"
+        "-f", "--file", required=True, metavar="NAME", help="attachment's name"
     )
     add_writing(parser)
 

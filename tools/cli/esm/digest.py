@@ -36,7 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_blob(parser, text="the blob, with --check also the image that it is in")
     add_secret_key(parser)
     parser.add_argument(
-        "-a", "--append", required=True, metavar="TEXT", help="blanks count"
+        "-a",
+        "--append",
+        required=True,
+        metavar="TEXT",
+        help="command line; blanks count",
     )
     for letter, name, text in (
         ("-i", "--initrd", "initramfs"),

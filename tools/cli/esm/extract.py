@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     add_blob(parser, text="the blob, or the image that it is in")
     parser.add_argument(
-        "-f", "--file", required=True, metavar="NAME", help="its name in the blob"
+        "-f", "--file", required=True, metavar="NAME", help="attachment's name"
     )
     add_secret_key(parser)
     parser.add_argument(
