@@ -27,8 +27,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def map_bytes(path: Path) -> memoryview:
-    """The file mapped read-only, so that only what is looked at gets read."""
+    """The file mapped read-only, so that only what is looked at gets read.
+
+    A pipe, and a file without bytes, cannot be mapped: they are read as a whole.
+    """
     try:
+        if not path.is_file() or not path.stat().st_size:
+            return memoryview(read_bytes(path))
         with path.open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as exc:
@@ -40,13 +45,21 @@ def write_bytes(path: Path, content: bytes | bytearray | memoryview | str) -> No
 
     A link stays a link; a device or a pipe is written to as it is.
     """
-    raw = content.encode() if isinstance(content, str) else content
+    _write(path, content.encode() if isinstance(content, str) else content)
+
+
+def write_secret(path: Path, raw: bytes) -> None:
+    """As `write_bytes`, and no moment passes in which others can read the file."""
+    _write(path, raw, mode=0o600)
+
+
+def _write(path: Path, raw: bytes | bytearray | memoryview, mode: int = 0o644) -> None:
     try:
         if path.exists() and not path.is_file():
             with path.open("wb") as device:
                 device.write(raw)
         else:
-            _replace(Path(os.path.realpath(path)), raw)
+            _replace(Path(os.path.realpath(path)), raw, mode)
     except (OSError, ValueError) as exc:
         raise unusable(path, exc) from exc
 

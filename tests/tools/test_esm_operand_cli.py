@@ -123,15 +123,14 @@ def test_a_new_seed_is_for_its_owner_alone_and_never_written_over(esm: Esm) -> N
 
 
 def test_nothing_is_written_when_anything_is_wrong(esm: Esm) -> None:
-    words = (*GUEST, "--seed-file", esm.path("new"), "--new-seed")
+    words: tuple[object, ...] = (*GUEST, "--seed-file", esm.path("new"), "--new-seed")
     assert "initramfs" in esm.refused("build", *words, "--image", esm.path("x"))
     big = esm.put("big", bytes(0x10001))
     words = (*words, "--initrd", INITRD, "--image", esm.path("x"))
     text = esm.refused("build", *words, "--secret", f"big={big}")
     assert "secret big: found 0x10001 bytes" in text
     assert esm.run("build", *words, "--secret", f"1x={big}") == 2
-    assert esm.run("build", *words, "--secret", f"1x={INITRD}") == 3
-    assert "E_TOC_NAME" in esm.err
+    assert "E_TOC_NAME" in esm.refused("build", *words, "--secret", f"1x={INITRD}")
     assert not esm.path("new").exists()
     assert not esm.path("x").exists()
 
@@ -164,7 +163,7 @@ def test_two_builds_differ_by_their_nonce_and_the_image_stays_the_same(
             ("-o", "x", "--kernel", VECTORS / "in" / "initrd-b.cpio.xz"),
             "compressed (xz)",
         ),
-        (("-o", "x", "--kernel", VECTORS / "in" / "empty"), "empty"),
+        (("-o", "x", "--kernel", VECTORS / "in" / "empty"), "found 0x0 bytes"),
     ],
 )
 def test_builds_that_are_refused(

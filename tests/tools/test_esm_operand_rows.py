@@ -39,6 +39,8 @@ from pefstack.images.esm_refusal import OperandError
 from pefstack.images.initramfs import find_blob
 from pefstack.images.zimage import ESM_BLOB, Zimage
 from pefstack.tools.errors import UsageError
+from pefstack.tools.esm_place import find_esm
+from pefstack.tools.guest_parts import GuestParts
 from pefstack.tools.operands.authorising import (
     Chosen,
     add_slot,
@@ -46,13 +48,11 @@ from pefstack.tools.operands.authorising import (
     remove_chosen,
     replace_slot,
 )
-from pefstack.tools.operands.guest import GuestParts
 from pefstack.tools.operands.making import (
     make_operand,
     operand_in_front,
     operand_in_zimage,
 )
-from pefstack.tools.operands.place import find_operand
 
 STORAGE: Final = ("--storage-key", STORAGE_KEY, "--pcr6", PCR6)
 PARTS: Final = {
@@ -217,7 +217,7 @@ def test_p18_in_every_image_only_the_bytes_of_one_slot_change(
     count: int, data: st.DataObject
 ) -> None:
     form, image = data.draw(st.sampled_from(images(count)))
-    assert find_operand(image).form == form
+    assert find_esm(image).form == form
     mine = data.draw(st.integers(0, count - 1))
     before = image
     for number in range(mine + 1):

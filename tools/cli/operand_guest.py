@@ -10,7 +10,7 @@ from pathlib import Path
 from pefstack.images.codec import Buffer
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import map_bytes, read_bytes
-from pefstack.tools.operands.guest import GuestParts, initramfs_rest, kernel_parts
+from pefstack.tools.guest_parts import GuestParts, initramfs_rest, kernel_parts
 
 
 def add_guest(parser: argparse.ArgumentParser) -> None:

@@ -79,20 +79,20 @@ _NOT_OF_A_FILE: Final = (
 
 
 def _sealed_slot(options: argparse.Namespace, sealed: SealedData) -> Slot:
+    from pefstack.tools.esm.randomness import SystemStream
     from pefstack.tools.esm_sealing import import_slot, lockbox_slot
-    from pefstack.tools.operands.system_random import SystemRandom
 
     if options.wrapping_key is not None:
         _refuse(options, "--wrapping-key", "pcr6", "pcr", "nv_index")
         area = public_area(read_bytes(options.wrapping_key))
-        return lockbox_slot(area, sealed, SystemRandom())
+        return lockbox_slot(area, sealed, SystemStream())
     if options.pcr6 is None:
         raise UsageError("--pcr6: missing; the value that the machine's PCR must have")
     index = NV_INDEX if options.nv_index is None else options.nv_index
     pcr = POLICY_PCR if options.pcr is None else options.pcr
     area = public_area(read_bytes(options.storage_key))
     policy = storage_policy(index, pcr, options.pcr6)
-    return import_slot(area, policy, sealed, SystemRandom())
+    return import_slot(area, policy, sealed, SystemStream())
 
 
 def _refuse(options: argparse.Namespace, chosen: str, *others: str) -> None:

@@ -15,7 +15,7 @@ from pefstack.images.esm_operand_open import open_operand
 from pefstack.images.esm_operand_slot import Slot
 from pefstack.images.esm_refusal import OperandError, OperandRefusal
 from pefstack.tools.errors import UsageError
-from pefstack.tools.operands.place import changed_image, find_operand, operand_at
+from pefstack.tools.esm_place import changed_image, find_esm, operand_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class Chosen:
 
 
 def operand_in(image: Buffer) -> EsmOperand:
-    """The operand of an image; errors as `find_operand` and `operand_at`."""
-    return operand_at(image, find_operand(image))
+    """The operand of an image; errors as `find_esm` and `operand_at`."""
+    return operand_at(image, find_esm(image))
 
 
 def check_seed(image: Buffer, sealed: SealedData) -> None:

@@ -17,8 +17,8 @@ from pefstack.images.esm_operand_toc import MAX_BLOCK_SIZE
 from pefstack.images.initramfs import blob_archive, find_blob
 from pefstack.images.kdfa import kdfa
 from pefstack.images.zimage import ESM_BLOB, Zimage
-from pefstack.tools.errors import UsageError
-from pefstack.tools.operands.guest import GuestParts
+from pefstack.tools.errors import UsageError, asked_for
+from pefstack.tools.guest_parts import GuestParts
 
 FILE_NAME: Final = "operand"
 DEFAULT_SLOTS: Final = 8
@@ -41,20 +41,22 @@ def make_operand(
     A passphrase is the first of ``secrets``. ``slots`` come first, then placeholders up
     to ``slot_count``. ``build_nonce``, 16 bytes, must be new with every build: two
     operands under one nonce show how they differ. Raises `UsageError` for a part of the
-    guest that is missing, for secrets and slots that are too many or too large;
-    `OperandError` for names and their order.
+    guest that is missing, for secrets and slots that are too many or too large, and
+    for names and their order.
     """
     measured, slots = guest.measured(), tuple(slots)
     _check_complete(guest, measured)
     _check_sizes(secrets)
     _check_slots(len(slots), slot_count)
-    payload = build_payload(
-        seed,
-        IntegrityBlock(security_version=security_version, parts=measured),
-        secrets,
-        svm_id=default_svm_id(seed) if svm_id is None else svm_id,
-        build_nonce=build_nonce,
-        clear_integrity=clear_integrity,
+    payload = asked_for(
+        lambda: build_payload(
+            seed,
+            IntegrityBlock(security_version=security_version, parts=measured),
+            secrets,
+            svm_id=default_svm_id(seed) if svm_id is None else svm_id,
+            build_nonce=build_nonce,
+            clear_integrity=clear_integrity,
+        )
     )
     return build_operand(payload, slots, slot_count=slot_count).to_bytes()
 

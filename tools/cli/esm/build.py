@@ -19,8 +19,9 @@ from pefstack.tools.cli.app import YES
 from pefstack.tools.cli.operand_guest import add_guest, guest_of
 from pefstack.tools.cli.option_types import hex_bytes, number
 from pefstack.tools.errors import UsageError
+from pefstack.tools.esm.randomness import SystemStream
 from pefstack.tools.files import map_bytes, read_bytes, write_bytes, write_new_secret
-from pefstack.tools.operands.guest import GuestParts
+from pefstack.tools.guest_parts import GuestParts
 from pefstack.tools.operands.making import (
     DEFAULT_SLOTS,
     check_bare,
@@ -29,7 +30,6 @@ from pefstack.tools.operands.making import (
     operand_in_zimage,
 )
 from pefstack.tools.operands.seed_file import new_seed, read_seed
-from pefstack.tools.operands.system_random import SystemRandom
 
 NONCE_SIZE: Final = 16
 ROOT_DISK: Final = "rootd"
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("nothing to write: say --image, --zimage or --output")
     guest = _guest(options)
     seed = (new_seed if options.new_seed else read_seed)(options.seed_file)
-    nonce = options.build_nonce or SystemRandom().random_bytes(NONCE_SIZE)
+    nonce = options.build_nonce or SystemStream().random_bytes(NONCE_SIZE)
     operand = make_operand(
         guest,
         seed=seed,

@@ -15,15 +15,15 @@ from pefstack.tools.cli.app import NO, YES
 from pefstack.tools.cli.operand_guest import add_guest, guest_of
 from pefstack.tools.cli.option_types import hex_bytes, number
 from pefstack.tools.errors import UsageError
-from pefstack.tools.files import map_bytes
-from pefstack.tools.operands.checking import OK, Known, OperandCheck, check_operand
-from pefstack.tools.operands.guest import GuestParts, initramfs_rest, kernel_parts
-from pefstack.tools.operands.place import (
+from pefstack.tools.esm_place import (
     IN_INITRAMFS,
     IN_ZIMAGE,
-    OperandPlace,
-    find_operand,
+    EsmPlace,
+    find_esm,
 )
+from pefstack.tools.files import map_bytes
+from pefstack.tools.guest_parts import GuestParts, initramfs_rest, kernel_parts
+from pefstack.tools.operands.checking import OK, Known, OperandCheck, check_operand
 from pefstack.tools.operands.seed_file import read_seed
 from pefstack.tools.style import clean, paint
 
@@ -58,8 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the verdict."""
-    image = map_bytes(options.image) if _has_bytes(options.image) else b""
-    place = find_operand(image)
+    image = map_bytes(options.image)
+    place = find_esm(image)
     known = _known(options, image, place)
     found = check_operand(place.bytes_of(image), known)
     if options.json:
@@ -71,12 +71,7 @@ def run(options: argparse.Namespace) -> int:
     return YES if found.verdict == OK else NO
 
 
-def _has_bytes(path: Path) -> bool:
-    """An empty file cannot be mapped, and is E_SHORT."""
-    return not path.is_file() or path.stat().st_size > 0
-
-
-def _known(options: argparse.Namespace, image: Buffer, place: OperandPlace) -> Known:
+def _known(options: argparse.Namespace, image: Buffer, place: EsmPlace) -> Known:
     given = guest_of(options)
     if options.seed_file is None:
         parts = (given.kernel, given.initramfs, given.command_line, options.rtas)
@@ -89,7 +84,7 @@ def _known(options: argparse.Namespace, image: Buffer, place: OperandPlace) -> K
     return Known(machine_id=options.machine, sealed=sealed, guest=guest.measured())
 
 
-def _completed(given: GuestParts, image: Buffer, place: OperandPlace) -> GuestParts:
+def _completed(given: GuestParts, image: Buffer, place: EsmPlace) -> GuestParts:
     """With those parts that the image itself has; what is given goes before."""
     own = GuestParts()
     if place.form == IN_INITRAMFS:
@@ -104,7 +99,7 @@ def _completed(given: GuestParts, image: Buffer, place: OperandPlace) -> GuestPa
     return given
 
 
-def _lines(found: OperandCheck, place: OperandPlace) -> Iterator[str]:
+def _lines(found: OperandCheck, place: EsmPlace) -> Iterator[str]:
     where = f"{place.form}, operand at 0x{place.offset:x}"
     style = "good" if found.verdict == OK else "bad"
     yield f"{where}: {paint(found.verdict, style)}"

@@ -11,8 +11,8 @@ from pefstack.images.esm_operand import EsmOperand
 from pefstack.images.esm_operand_edit import slot_range
 from pefstack.images.esm_operand_payload import PayloadHeader
 from pefstack.tools.cli.app import YES
+from pefstack.tools.esm_place import find_esm, operand_at
 from pefstack.tools.files import map_bytes
-from pefstack.tools.operands.place import find_operand, operand_at
 from pefstack.tools.operands.showing import slot_line, slot_plain
 from pefstack.tools.style import paint
 
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the slots in their order."""
     image = map_bytes(options.image)
-    place = find_operand(image)
+    place = find_esm(image)
     operand = operand_at(image, place)
     if options.json:
         print(json.dumps(_plain(operand, place.form, place.offset), indent=2))

@@ -25,7 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = _EPILOG
     add_sealing(parser, slot_file=False)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True)
+    text = "where to write the slot"
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", required=True, help=text
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -1,4 +1,4 @@
-"""The parts of a guest that an operand measures, and what their files hold."""
+"""The parts of a guest that are measured, and what their files hold."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def kernel_parts(raw: Buffer) -> GuestParts:
     broken ELF file.
     """
     if bytes(raw[: len(ELF_MAGIC)]) == ELF_MAGIC:
-        return _elf_parts(Elf.from_bytes(raw))
+        return elf_parts(Elf.from_bytes(raw))
     if compression := compression_of(memoryview(raw)):
         raise UsageError(f"kernel: compressed ({compression.name}); unpack it first")
     if not 0 < len(raw) <= MAX_IMAGE_SIZE:
@@ -72,7 +72,8 @@ def kernel_parts(raw: Buffer) -> GuestParts:
     return GuestParts(kernel=raw)
 
 
-def _elf_parts(elf: Elf) -> GuestParts:
+def elf_parts(elf: Elf) -> GuestParts:
+    """As `kernel_parts`; of a zImage the kernel that its wrapper unpacks and starts."""
     if not is_zimage(elf):
         return GuestParts(kernel=flat_image(elf))
     zimage = Zimage.from_elf(elf)

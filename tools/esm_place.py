@@ -1,4 +1,4 @@
-"""Where an operand lies: a file of its own, an initramfs, a zImage (esm.md 5.8)."""
+"""Where an operand or blob lies: its own file, an initramfs, a zImage (esm.md 5.8)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pefstack.images.initramfs import BLOB_MAGIC, find_blob
 from pefstack.images.zimage import ESM_BLOB, INITRD, Zimage
 from pefstack.tools.errors import UsageError
 
-BARE: Final = "operand"
+BARE: Final = "operand"  # or a blob, in a file of its own
 IN_INITRAMFS: Final = "initramfs"
 IN_ZIMAGE: Final = "zImage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperandPlace:
+class EsmPlace:
     """``room`` bytes at ``offset`` of a file of this ``form`` are for the operand.
 
     ``rest`` is where in the file an initramfs goes on behind the operand's archive, 0
@@ -38,7 +38,7 @@ class OperandPlace:
         return memoryview(image)[self.offset : self.offset + self.room]
 
 
-def find_operand(image: Buffer) -> OperandPlace:
+def find_esm(image: Buffer) -> EsmPlace:
     """Where the ultravisor would find the operand; it is not looked into.
 
     What is neither cpio nor ELF is taken for a bare operand, and an ESM blob of version
@@ -48,10 +48,10 @@ def find_operand(image: Buffer) -> OperandPlace:
         return _in_initramfs(image, IN_INITRAMFS, range(len(image)))
     if _begins(image, ELF_MAGIC):
         return _in_zimage(Zimage.from_bytes(image))
-    return OperandPlace(form=BARE, room=len(image))
+    return EsmPlace(form=BARE, room=len(image))
 
 
-def operand_at(image: Buffer, place: OperandPlace) -> EsmOperand:
+def operand_at(image: Buffer, place: EsmPlace) -> EsmOperand:
     """The operand there; `UsageError` for an ESM blob, or `OperandError`."""
     raw = place.bytes_of(image)
     if _begins(raw, BLOB_MAGIC):
@@ -62,9 +62,9 @@ def operand_at(image: Buffer, place: OperandPlace) -> EsmOperand:
 def changed_image(image: Buffer, change: Callable[[Buffer], bytes]) -> bytes:
     """The image with the operand in it changed; it must keep its size.
 
-    Raises what `find_operand` and `operand_at` do, and whatever ``change`` raises.
+    Raises what `find_esm` and `operand_at` do, and whatever ``change`` raises.
     """
-    place = find_operand(image)
+    place = find_esm(image)
     operand_at(image, place)
     old = bytes(place.bytes_of(image))
     new = change(old)
@@ -78,10 +78,10 @@ def _begins(image: Buffer, magic: bytes) -> bool:
     return bytes(image[: len(magic)]) == magic
 
 
-def _in_initramfs(image: Buffer, form: str, place: range) -> OperandPlace:
+def _in_initramfs(image: Buffer, form: str, place: range) -> EsmPlace:
     initramfs = memoryview(image)[place.start : place.stop]
     blob = find_blob(initramfs)
-    return OperandPlace(
+    return EsmPlace(
         form=form,
         offset=place.start + blob.offset,
         room=blob.room,
@@ -89,12 +89,12 @@ def _in_initramfs(image: Buffer, form: str, place: range) -> OperandPlace:
     )
 
 
-def _in_zimage(zimage: Zimage) -> OperandPlace:
+def _in_zimage(zimage: Zimage) -> EsmPlace:
     """In its own section; the wrapper's initramfs counts only without one."""
     section = zimage.elf.named(ESM_BLOB)
     if zimage.esm_blob is not None and section is not None:
         at, size = section.sh_offset, section.sh_size
-        return OperandPlace(form=IN_ZIMAGE, offset=at, room=size)
+        return EsmPlace(form=IN_ZIMAGE, offset=at, room=size)
     initrd = zimage.elf.named(INITRD)
     if zimage.initrd is None or initrd is None:
         right = f"{ESM_BLOB} of a 64-bit wrapper, or {INITRD}"
