@@ -1,4 +1,4 @@
-"""H_SVM_TPM_COMM and H_RTAS: bounded, inside the guest's memory, every code provoked."""
+"""H_SVM_TPM_COMM and H_RTAS: bounded, inside the guest, every code provoked."""
 
 from __future__ import annotations
 
