@@ -72,8 +72,8 @@ def _with_guest(built: BuiltImages, image: ImageSpec) -> BuiltImages:
     machine = None
     if image.makes_tpm_state:
         given = image.guest.pcr_value if image.guest else b""
-        seeproms = bytes(built.seeprom), bytes(built.measurement_seeprom)
-        value = given or expected_pcr(built.spec, built.flash, *seeproms)
+        images = built.flash, built.seeprom, built.measurement_seeprom
+        value = given or expected_pcr(built.spec, *map(bytes, images))
         prepared = prepare_tpm(built.spec, value)
         machine = prepared.provisioned
         built = replace(built, tpm_state=prepared.state)

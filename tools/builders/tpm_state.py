@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Final
 
 from pefstack.firmware.boot import power_on, step
 from pefstack.firmware.opal import STAGE as LAST_STAGE
@@ -14,6 +14,7 @@ from pefstack.firmware.tpm_prepare import Provision, pcr_value
 from pefstack.firmware.tpm_provision import Provisioned, provision
 from pefstack.hw.board import Board
 from pefstack.hw.entropy import Clock, Entropy
+from pefstack.hw.flash import Content
 from pefstack.hw.journal import Journal
 from pefstack.hw.machine import ChipSpec, FaultSpec, MachineSpec, VerifySpec
 from pefstack.hw.mapping import SettingError
@@ -21,10 +22,7 @@ from pefstack.hw.pef_spec import PefSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.wiring import wire_tpm
 
-if TYPE_CHECKING:
-    from pefstack.tools.builders.machine import Content
-
-MAX_BOOTS = 3  # an update or a key transition shuts down, and the next boot goes on
+MAX_BOOTS: Final = 3  # after an update or a key transition the next boot goes on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ def as_meant(machine: MachineSpec) -> MachineSpec:
 
 
 def expected_pcr(
-    machine: MachineSpec, flash: bytes | bytearray, seeprom: bytes, measurement: bytes
+    machine: MachineSpec, flash: Content, seeprom: bytes, measurement: bytes
 ) -> bytes:
     """What the boot policy's PCR holds after this firmware booted `as_meant`.
 
