@@ -32,7 +32,9 @@ _BUILDS_GUESTS: Final = (
     "firmware/**/*.py",
     "hw/**/*.py",
     "tools/operands/*.py",
+    "tools/esm_place.py",
     "tools/esm_sealing.py",
+    "tools/guest_parts.py",
 )
 _BUILDS: Final = (
     "images/*.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pefstack.firmware.tpm_link import TpmLink
@@ -14,16 +13,9 @@ from pefstack.hw.tpm.client import TpmError
 from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.hw.tpm.foreign import ForeignTpm
 from pefstack.hw.tpm.response_codes import TpmRc
+from pefstack.tools.esm.randomness import SystemStream
 from pefstack.tools.tpm_backends.address import open_tpm
 from pefstack.tools.tpm_server.start import start_service
-
-
-class SystemRandom:
-    """The random numbers of the operating system."""
-
-    def random_bytes(self, count: int) -> bytes:
-        """The next ``count`` bytes."""
-        return os.urandom(count)
 
 
 def provision_file(
@@ -35,7 +27,7 @@ def provision_file(
     random follows from it. Errors as `provision`, and those of the file.
     """
     service = start_service(seed, path, startup_clear=True)
-    random: Stream = SystemRandom() if seed is None else Entropy(seed, "provisioning")
+    random: Stream = SystemStream() if seed is None else Entropy(seed, "provisioning")
     try:
         return provision(TpmLink(service, random), how, again=again)
     finally:
@@ -49,7 +41,7 @@ def provision_address(
     """A TPM that runs: its PCRs stay as they are. Errors as `provision`."""
     tpm = open_tpm(address)
     _start(tpm)
-    return provision(TpmLink(tpm, SystemRandom()), how, again=again)
+    return provision(TpmLink(tpm, SystemStream()), how, again=again)
 
 
 def _start(tpm: ForeignTpm) -> None:

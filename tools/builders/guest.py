@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from pefstack.firmware.tpm_provision import Provisioned
 from pefstack.hw.guest_spec import GuestImages
@@ -17,10 +18,10 @@ from pefstack.tools.builders.guest_blob import Guest, blob_of
 from pefstack.tools.builders.guest_content import initrd_file, kernel_file, wrapper_code
 from pefstack.tools.builders.guest_spec import GuestImageSpec
 from pefstack.tools.errors import UsageError
-from pefstack.tools.operands.guest import GuestParts, kernel_parts
+from pefstack.tools.guest_parts import GuestParts, kernel_parts
 from pefstack.tools.operands.making import check_bare
 
-_FILE_NAMES = {"v2": "operand", "v1": "esmb.bin"}
+_FILE_NAMES: Final = {"v2": "operand", "v1": "esmb.bin"}
 
 
 def build_guest(spec: GuestImageSpec, machine: Provisioned | None) -> GuestImages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from pefstack.firmware.tpm_provision import Provisioned
 from pefstack.hw.entropy import Entropy
@@ -18,12 +19,12 @@ from pefstack.images.esm_operand_toc import TYPE_CUSTOMER_DATA, TYPE_PASSPHRASE
 from pefstack.tools.builders.content import content
 from pefstack.tools.builders.guest_spec import ROOT_DISK, GuestImageSpec
 from pefstack.tools.esm_sealing import import_slot, make_lockbox, public_pem
-from pefstack.tools.operands.guest import GuestParts
+from pefstack.tools.guest_parts import GuestParts
 from pefstack.tools.operands.making import make_operand
 
-SEED_SIZE = 32
-NONCE_SIZE = 16
-LOCKBOX = "lockbox-1"
+SEED_SIZE: Final = 32
+NONCE_SIZE: Final = 16
+LOCKBOX: Final = "lockbox-1"  # the one name that real machines try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

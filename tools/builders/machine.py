@@ -44,9 +44,16 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
     """
     keys = key_set(image.keys)
     spec = MachineSpec.from_mapping(_with_key_hash(machine, keys))
-    fuses: FusesSpec = spec.fuses
+    built = _firmware(image, spec, keys)
+    if image.guest is None and not image.provisioned:
+        return built
+    return _with_guest(built, image, keys)
+
+
+def _firmware(image: ImageSpec, spec: MachineSpec, keys: KeySet) -> BuiltImages:
     table = profile_of(spec.measure).table
-    built = BuiltImages(
+    fuses: FusesSpec = spec.fuses
+    return BuiltImages(
         spec=spec,
         flash=build_flash(
             image.flash,
@@ -57,29 +64,35 @@ def build_images(image: ImageSpec, machine: dict[str, Any]) -> BuiltImages:
         seeprom=build_seeprom(image.seeprom, keys, fuses, table),
         measurement_seeprom=build_measurement_seeprom(image.measurement),
     )
-    return (
-        built
-        if image.guest is None and not image.provisioned
-        else _with_guest(built, image)
-    )
 
 
-def _with_guest(built: BuiltImages, image: ImageSpec) -> BuiltImages:
+def _with_guest(built: BuiltImages, image: ImageSpec, keys: KeySet) -> BuiltImages:
     # loaded here: most machines have neither a guest nor a TPM that is prepared
     from pefstack.tools.builders.guest import build_guest
-    from pefstack.tools.builders.tpm_state import expected_pcr, prepare_tpm
+    from pefstack.tools.builders.tpm_state import prepare_tpm
 
     machine = None
     if image.makes_tpm_state:
         given = image.guest.pcr_value if image.guest else b""
-        seeproms = bytes(built.seeprom), bytes(built.measurement_seeprom)
-        value = given or expected_pcr(built.spec, built.flash, *seeproms)
+        value = given or _expected_pcr(built, image, keys)
         prepared = prepare_tpm(built.spec, value)
         machine = prepared.provisioned
         built = replace(built, tpm_state=prepared.state)
     if image.guest is None:
         return built
     return replace(built, guest=build_guest(image.guest, machine))
+
+
+def _expected_pcr(built: BuiltImages, image: ImageSpec, keys: KeySet) -> bytes:
+    """What the firmware makes of it as it is meant, which most often is as it is."""
+    from pefstack.tools.builders.as_meant import image_as_meant
+    from pefstack.tools.builders.tpm_state import expected_pcr
+
+    meant = image_as_meant(image)
+    if meant != image:
+        built = _firmware(meant, built.spec, keys)
+    images = built.flash, built.seeprom, built.measurement_seeprom
+    return expected_pcr(built.spec, *map(bytes, images))
 
 
 def _with_key_hash(machine: dict[str, Any], keys: KeySet) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Final
 
 from pefstack.firmware.boot import power_on, step
 from pefstack.firmware.opal import STAGE as LAST_STAGE
@@ -14,17 +14,15 @@ from pefstack.firmware.tpm_prepare import Provision, pcr_value
 from pefstack.firmware.tpm_provision import Provisioned, provision
 from pefstack.hw.board import Board
 from pefstack.hw.entropy import Clock, Entropy
+from pefstack.hw.flash import Content
 from pefstack.hw.journal import Journal
-from pefstack.hw.machine import ChipSpec, FaultSpec, MachineSpec, VerifySpec
+from pefstack.hw.machine import MachineSpec
 from pefstack.hw.mapping import SettingError
-from pefstack.hw.pef_spec import PefSpec
 from pefstack.hw.tpm import client
 from pefstack.hw.wiring import wire_tpm
+from pefstack.tools.builders.as_meant import machine_as_meant
 
-if TYPE_CHECKING:
-    from pefstack.tools.builders.machine import Content
-
-MAX_BOOTS = 3  # an update or a key transition shuts down, and the next boot goes on
+MAX_BOOTS: Final = 3  # after an update or a key transition the next boot goes on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,32 +33,14 @@ class Prepared:
     state: bytes = field(repr=False)
 
 
-def as_meant(machine: MachineSpec) -> MachineSpec:
-    """The machine as its owner means it: security and PEF on, no fault anywhere.
-
-    Jumper, BMC and faults of one boot are not what a guest is sealed to.
-    """
-    return replace(
-        machine,
-        chip=ChipSpec(pvr=machine.chip.pvr, node_id=machine.chip.node_id),
-        tpm=replace(machine.tpm, dies_at=0, fails_at=""),
-        verify=VerifySpec(),
-        fault=FaultSpec(),
-        pef=PefSpec(),
-        guest=None,
-        secondary_chips=(),
-        backup_tpm=None,
-    )
-
-
 def expected_pcr(
-    machine: MachineSpec, flash: bytes | bytearray, seeprom: bytes, measurement: bytes
+    machine: MachineSpec, flash: Content, seeprom: bytes, measurement: bytes
 ) -> bytes:
-    """What the boot policy's PCR holds after this firmware booted `as_meant`.
+    """What the boot policy's PCR holds after this firmware booted as it is meant.
 
-    Raises `SettingError` when the firmware refuses to boot so.
+    See `machine_as_meant`. Raises `SettingError` when the firmware refuses to boot so.
     """
-    meant = as_meant(machine)
+    meant = machine_as_meant(machine)
     board = meant.build("expected", flash, seeprom, measurement)
     try:
         if not any(_boots(board) for _ in range(MAX_BOOTS)):
