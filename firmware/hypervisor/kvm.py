@@ -1,8 +1,7 @@
 """The hypervisor as software: its VMs, and who answers which hypercall.
 
 What KVM does is after Linux, arch/powerpc/kvm/book3s_hv_uvmem.c. A hypervisor with
-other intentions is a subclass: every way to the ultravisor, to memory and to the TPM is
-one small method.
+other intentions has other handlers (`hostile`).
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class Hypervisor:
 
     ``gate`` makes an ultra-call of the hypervisor: number, then arguments; r3 (signed),
     r4 and on come back. None on a machine without an ultravisor. ``relay`` is the way
-    to the TPM, or None.
+    to the TPM, or None. ``handlers``: what it does at each hypercall.
     """
 
     memory: HypervisorMemory
@@ -73,6 +72,7 @@ class Hypervisor:
     journal: Journal
     gate: UvGate | None = None
     vms: dict[int, Vm] = field(default_factory=dict)
+    handlers: Mapping[HCall, Handler] = field(default_factory=lambda: HANDLERS)
 
     def create_vm(self, size: int, cpus: int = 1) -> Vm:
         """A VM with ``size`` bytes of memory, its logical partition the next one.
@@ -104,7 +104,7 @@ class Hypervisor:
         ``args`` are r4 and on. Never raises towards the caller: secure memory that was
         touched stands in the journal as ``fault``, a defect of this side.
         """
-        handler = HANDLERS.get(HCall(number)) if number in HANDLERS else None
+        handler = self.handlers[HCall(number)] if number in HANDLERS else None
         if handler is None:
             return (HStatus.FUNCTION,)
         vm = self.vms.get(lpid)
@@ -175,7 +175,7 @@ class Hypervisor:
     ) -> Self:
         """The same VMs on another machine; its ``gate`` has to be set."""
         vms = {lpid: vm.fork() for lpid, vm in self.vms.items()}
-        return type(self)(memory, relay, journal, vms=vms)
+        return type(self)(memory, relay, journal, vms=vms, handlers=self.handlers)
 
     def _fetch(self, vm: Vm, gpa: int, size: int) -> None:
         for number in range(gpa >> PAGE_SHIFT, (gpa + size - 1 >> PAGE_SHIFT) + 1):
