@@ -705,7 +705,7 @@ def of_guests() -> Iterator[Event]:
     running = machine.board.running
     assert isinstance(running, Virtualization)
     assert running.ultravisor is not None
-    while not running.vm_secure:
+    while running.end is None:
         running.step()
     gone = UvCall.UNREGISTER_MEM_SLOT, 1, 0
     running.ultravisor.ultracall(Caller(MSR_HV, 0), (0, 0, 0, *gone))
