@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
-.PHONY: boot test check sabotage tpm2-manual bench kernel real lock
+.PHONY: boot test check sabotage tpm2-manual bench kernel real real-guest lock
 boot: $(BIN)/.ready
 	$(BIN)/python tools/boot.py
 
@@ -30,6 +30,11 @@ kernel:
 real: $(BIN)/.ready
 	kernel=$$(machines/real/fetch-kernel.sh) && $(BIN)/pef boot machines/real/p9-real.toml \
 	    --set image.flash.partition.BOOTKERNEL.content.file="$$kernel"
+
+real-guest: $(BIN)/.ready
+	kernel=$$(machines/real/fetch-kernel.sh) && initramfs=$$(machines/real/fetch-initramfs.sh) && \
+	$(BIN)/pef boot machines/real/svm-real.toml --set image.guest.kernel.file="$$kernel" \
+	    --set image.guest.initrd.file="$$initramfs"
 
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)

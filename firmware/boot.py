@@ -18,7 +18,7 @@ from pefstack.hw.board import Board
 from pefstack.hw.tpm.foreign import ForeignTpm
 
 FIRST: Final[Stage] = sbe_immutable.run
-STAGES: Final[tuple[str, ...]] = tuple(
+FIRMWARE: Final[tuple[str, ...]] = tuple(
     each.STAGE
     for each in (
         sbe_immutable,
@@ -29,6 +29,8 @@ STAGES: Final[tuple[str, ...]] = tuple(
         opal,
     )
 )
+# after them, on a machine that has a guest; their modules are loaded when they run
+STAGES: Final = (*FIRMWARE, "ultravisor", "hypervisor", "guest")
 # the code that runs in a stage, by the name under which it is verified and measured
 CODE: Final = {
     "sbe_mutable": "SBE_FW",
@@ -36,6 +38,8 @@ CODE: Final = {
     "hostboot_init": "HBB",
     "hostboot_ext": "HBI",
     "opal": "PAYLOAD",
+    "ultravisor": "UVISOR",
+    "hypervisor": "BOOTKERNEL",
 }
 
 
@@ -90,9 +94,16 @@ def step(board: Board, stage: Stage) -> Stage | None:
     if following is None:
         board.journal.add(name, "boot-complete")
     else:
-        to = stage_name(following)
-        board.journal.add(name, "hand-over", to=to, code=CODE[to])
+        _hand_over(board, name, stage_name(following))
     return following
+
+
+def _hand_over(board: Board, name: str, to: str) -> None:
+    """Firmware hands over to code that it verified; a guest is only started."""
+    if to in CODE:
+        board.journal.add(name, "hand-over", to=to, code=CODE[to])
+    else:
+        board.journal.add(name, "starts", to=to)
 
 
 def _record(board: Board, failure: BootFailure) -> None:

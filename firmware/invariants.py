@@ -40,7 +40,11 @@ _MEASURED_AS: Final = {
     "HBB": "hbb",
     "HBI": "hbi",
     "PAYLOAD": "payload",
+    "UVISOR": "uvisor",
+    "BOOTKERNEL": "bootkernel",
 }
+# code that another stage verifies than the one that hands over to it
+_VERIFIED_BY: Final = {"BOOTKERNEL": "opal"}
 # who extends what into the boot policy's PCR, in this order: figure 7A, real machines
 _POLICY_ORDER: Final = {
     "patent": (
@@ -107,7 +111,8 @@ def verified_before_it_runs(events: Sequence[Event]) -> Event | None:
     for event, secure in watched(events):
         if event.kind == "verify":
             verified.add((event.source, event.detail["code"]))
-        checked = (event.source, event.detail.get("code", "")) in verified
+        code = str(event.detail.get("code", ""))
+        checked = (_VERIFIED_BY.get(code, event.source), code) in verified
         if event.kind != "hand-over" or event.detail["code"] in exempt:
             continue
         if secure and not checked:
@@ -151,7 +156,7 @@ def stages_start_when_handed_over(events: Sequence[Event]) -> Event | None:
             if event.source != expected:
                 return event
             expected = ""
-        if event.kind == "hand-over":
+        if event.kind in ("hand-over", "starts"):
             expected = str(event.detail["to"])
     return None
 

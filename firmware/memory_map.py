@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pefstack.hw.secure_memory import SECURE_BIT
+
 HBB_ADDRESS: Final = 0x0800_0000  # hostboot's real HRMOR on node 0
 HBI_ADDRESS: Final = 0x1000_0000
 PAYLOAD_ADDRESS: Final = 0x3000_0000  # skiboot's real base
@@ -17,7 +19,7 @@ CVC_SIZE: Final = 0x10000
 DEVICE_TREE_ADDRESS: Final = 0x3060_0000  # in skiboot's real heap
 DEVICE_TREE_SIZE: Final = 0x10000  # room for it
 
-UV_TPM_ADDRESS: Final = 0x3062_0000  # will be secure memory
+UV_TPM_ADDRESS: Final = SECURE_BIT | 0x0  # firmware's own part of secure memory
 UV_TPM_SIZE: Final = 0x1000  # room for the hand-over to the ultravisor
 
 HDAT_ADDRESS: Final = 0x3120_0000  # where skiboot has Hostboot put HDAT

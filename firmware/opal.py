@@ -19,7 +19,7 @@ from pefstack.firmware.load import load
 from pefstack.firmware.log import LogWriter
 from pefstack.firmware.measure import measure
 from pefstack.firmware.memory_map import DEVICE_TREE_ADDRESS
-from pefstack.firmware.partitions import present
+from pefstack.firmware.partitions import partition, present
 from pefstack.firmware.profiles import further_value, profile_of
 from pefstack.firmware.secure_boot import SecureBoot, secure_boot_of
 from pefstack.firmware.stage import Stage
@@ -32,7 +32,7 @@ STAGE: Final = "opal"
 
 
 def run(board: Board) -> Stage | None:
-    """The last stage of the chain."""
+    """The last stage of the firmware; the last of all on a machine without a guest."""
     hdat = read_hdat(board, STAGE)
     mode = _make_tree(board, hdat)
     log = _log(board, mode)
@@ -54,7 +54,20 @@ def run(board: Board) -> Stage | None:
         from pefstack.firmware.uv_hand_over import hand_over_tpm
 
         hand_over_tpm(board, STAGE, pef=bool(board.chip.msr & MSR_S))
-    return None
+    return _following(board) if board.spec.guest is not None else None
+
+
+def _following(board: Board) -> Stage:
+    """The ultravisor first, where PEF is on; their code must be in the flash."""
+    partition(board, STAGE, "BOOTKERNEL")
+    if not board.chip.msr & MSR_S:
+        from pefstack.firmware import hypervisor_start  # loaded where there is a guest
+
+        return hypervisor_start.run
+    partition(board, STAGE, "UVISOR")
+    from pefstack.firmware import ultravisor_start
+
+    return ultravisor_start.run
 
 
 def _make_tree(board: Board, hdat: Hdat) -> SecureBoot:

@@ -20,9 +20,9 @@ class Shutdown:
 
 
 def stage_name(stage: Stage) -> str:
-    """The name of a stage: the module that holds its `run`."""
+    """The name of a stage: the module that holds its `run`, without ``_start``."""
     module: str = stage.__module__
-    return module.rpartition(".")[2]
+    return module.rpartition(".")[2].removesuffix("_start")
 
 
 class Refusal(StrEnum):
@@ -50,6 +50,7 @@ class Refusal(StrEnum):
     LOG_BROKEN = "log-broken"
     HDAT_BROKEN = "hdat-broken"
     TPM_PROVISION = "tpm-provision"
+    GUEST_IMAGES = "guest-images"
 
 
 class BootFailure(PefError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm import client_calls as calls
@@ -31,7 +31,6 @@ from pefstack.hw.tpm.client_session import (
 )
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmAlgId, TpmaSession, TpmSe
 from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.hw.tpm.interface import TpmInterface
 from pefstack.hw.tpm.response_codes import RC_1, TpmRc
 
 PASSWORD_SIZE: Final = 16
@@ -40,11 +39,19 @@ _ABSENT: Final = TpmRc.HANDLE + RC_1  # the first handle: there is no such thing
 _SECRETIVE: Final = CONTINUE | TpmaSession.DECRYPT
 
 
+class Answering(Protocol):
+    """Anything that answers commands: a TPM, or a service in front of one."""
+
+    def execute(self, command: bytes, locality: int = 0) -> bytes:
+        """Answer one command."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TpmLink:
     """A TPM, and the processor's random numbers; `TpmError` when it refuses."""
 
-    tpm: TpmInterface
+    tpm: Answering
     random: Stream
 
     def plain(self, call: Call) -> Answer:

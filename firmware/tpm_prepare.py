@@ -68,7 +68,7 @@ def prepare(link: TpmLink, how: Provision) -> UvTpm:
     storage = make_once(link, how)
     nv_password = link.password(from_tpm=not how.strict)
     key_password = link.password(from_tpm=not how.strict)
-    hiding = _hiding(link, how, storage)
+    hiding = hiding_session(link, how, storage)
     hiding = _change_nv(link, how, nv_password, hiding)
     wrapping, hiding = _renew_wrapping_key(link, how, key_password, hiding)
     close_platform(link, hiding)
@@ -95,7 +95,7 @@ def make_once(link: TpmLink, how: Provision) -> bytes:
     there = link.read_public(STORAGE_KEY)
     if there is not None:
         return there
-    value = _pcr_value(link, how.pcr) if how.value is None else how.value
+    value = pcr_value(link, how.pcr) if how.value is None else how.value
     template = storage_template(storage_policy(how.nv_index, how.pcr, value))
     return _make_primary(link, template.to_bytes(), STORAGE_KEY)
 
@@ -132,7 +132,8 @@ def _persist(link: TpmLink, handle: int, public: bytes, persistent: int) -> None
     link.flush(handle)
 
 
-def _pcr_value(link: TpmLink, pcr: int) -> bytes:
+def pcr_value(link: TpmLink, pcr: int) -> bytes:
+    """What a PCR of the SHA-256 bank holds; FormatError where there is no bank."""
     raw = link.tpm.execute(client.pcr_read({_SHA256: (pcr,)}))
     digests = client.pcr_values(client.response(raw)).digests
     if len(digests) != 1:
@@ -140,7 +141,9 @@ def _pcr_value(link: TpmLink, pcr: int) -> bytes:
     return digests[0]
 
 
-def _hiding(link: TpmLink, how: Provision, storage: bytes) -> ClientSession | None:
+def hiding_session(
+    link: TpmLink, how: Provision, storage: bytes
+) -> ClientSession | None:
     """Strict: a session that hides what is sent. It helps against who only listens."""
     if not how.strict:
         return None
@@ -168,18 +171,33 @@ def _renew_wrapping_key(
 ) -> tuple[bytes, ClientSession | None]:
     """The public area of the key that now has this password."""
     public = link.read_public(WRAPPING_KEY)
-    parent = PARENT, name_of(_public_of_parent(link))
     if public is None:
-        template = wrapping_template(wrapping_policies(how.profile)).to_bytes()
-        call = calls.create(parent, password, template)
-        made, hiding = link.send_secretly(call, EMPTY_PASSWORD, hiding)
-        private, end = take_sized(made.body, 0)
-        public, _ = take_sized(made.body, end)
-    else:
-        private, hiding = _change_key(link, how, (password, public), parent, hiding)
+        return make_wrapping_key(link, how, password, hiding)
+    parent = PARENT, name_of(_public_of_parent(link))
+    private, hiding = _change_key(link, how, (password, public), parent, hiding)
+    _load_for_good(link, parent, private, public)
+    return public, hiding
+
+
+def make_wrapping_key(
+    link: TpmLink, how: Provision, password: bytes, hiding: ClientSession | None
+) -> tuple[bytes, ClientSession | None]:
+    """The public area of a new wrapping key that has this password."""
+    parent = PARENT, name_of(_public_of_parent(link))
+    template = wrapping_template(wrapping_policies(how.profile)).to_bytes()
+    call = calls.create(parent, password, template)
+    made, hiding = link.send_secretly(call, EMPTY_PASSWORD, hiding)
+    private, end = take_sized(made.body, 0)
+    public, _ = take_sized(made.body, end)
+    _load_for_good(link, parent, private, public)
+    return public, hiding
+
+
+def _load_for_good(
+    link: TpmLink, parent: Entity, private: bytes, public: bytes
+) -> None:
     loaded = link.send(calls.load(parent, private, public))
     _persist(link, loaded.handle, public, WRAPPING_KEY)
-    return public, hiding
 
 
 def _public_of_parent(link: TpmLink) -> bytes:

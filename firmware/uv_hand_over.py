@@ -54,15 +54,15 @@ def take_uv_tpm(board: Board) -> UvTpm:
 
     FormatError when OPAL left none.
     """
-    raw = board.memory.read(UV_TPM_ADDRESS, UV_TPM_SIZE)
-    board.memory.write(UV_TPM_ADDRESS, bytes(UV_TPM_SIZE))
+    raw = board.secure.read(UV_TPM_ADDRESS, UV_TPM_SIZE)
+    board.secure.write(UV_TPM_ADDRESS, bytes(UV_TPM_SIZE))
     _, size = Fdt.from_prefix(raw)
     return UvTpm.from_bytes(raw[:size])
 
 
 def _leave(board: Board, stage: str, machine: UvTpm) -> None:
     """The passwords stand in no journal."""
-    board.memory.write(UV_TPM_ADDRESS, machine.to_bytes())
+    board.secure.write(UV_TPM_ADDRESS, machine.to_bytes())
     board.journal.add(
         stage,
         "tpm-prepared",

@@ -39,6 +39,7 @@ class CpuState:
     gpr: list[int] = field(default_factory=lambda: [0] * GPR_COUNT)
     srr0: int = 0
     srr1: int = 0
+    pid: int = 0  # of the process that runs
 
     @property
     def level(self) -> Level:

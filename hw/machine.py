@@ -209,10 +209,13 @@ class MachineSpec:
         seeprom: bytes,
         measurement_seeprom: bytes,
         guest: GuestImages | None = None,
+        tpm_state: bytes | None = None,
     ) -> Board:
         """Wire the devices into a board that is switched off.
 
-        `SettingError` where a chip's ``flip`` lies outside its SEEPROM.
+        With ``tpm_state`` the primary's TPM is as it was when that was saved.
+        `SettingError` where a chip's ``flip`` lies outside its SEEPROM, `FormatError`
+        for damaged state.
         """
         journal = Journal()
         clock = Clock()
@@ -235,7 +238,7 @@ class MachineSpec:
             memory=Memory(MEMORY_SIZE),
             secure=SecureMemory(self.pef.secure_memory),
             guest_images=guest,
-            tpm=wire_tpm(self.tpm, "", clock, journal),
+            tpm=wire_tpm(self.tpm, "", clock, journal, tpm_state),
             tpm_fails_at=self.tpm.failing_step,
             secondaries=wire_secondaries(
                 self, seeprom, measurement_seeprom, clock, journal

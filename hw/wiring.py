@@ -36,9 +36,16 @@ def wire_chip(spec: ChipSpec, smd: bool) -> Chip:
 
 
 def wire_tpm(
-    spec: AnyTpmSpec, prefix: str, clock: Clock, journal: Journal
+    spec: AnyTpmSpec,
+    prefix: str,
+    clock: Clock,
+    journal: Journal,
+    state: bytes | None = None,
 ) -> Tpm | FaultyTpm:
-    """A TPM without power; ``prefix`` tells it from the others, "" is the primary's."""
+    """A TPM without power; ``prefix`` tells it from the others, "" is the primary's.
+
+    New, or with saved ``state``; `FormatError` where that is damaged or another's.
+    """
     tpm = Tpm(
         Entropy(spec.seed, f"{prefix}tpm"),
         clock,
@@ -46,6 +53,8 @@ def wire_tpm(
         banks=tuple(ALGORITHM_BY_NAME[name] for name in spec.banks),
         allocated=tuple(ALGORITHM_BY_NAME[name] for name in spec.allocated),
     )
+    if state is not None:
+        tpm.restore_state(state)
     return FaultyTpm(tpm, spec.dies_at) if spec.dies_at else tpm
 
 

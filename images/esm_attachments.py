@@ -15,12 +15,13 @@ from pefstack.images.esm_blob_refusal import (
     find_node,
     read_tree,
 )
-from pefstack.images.esm_item import Item
+from pefstack.images.esm_item import COMMENT, Item
 from pefstack.images.fdt import Fdt
 from pefstack.images.fdt_node import FdtNode
 
 COMPATIBLE: Final = "ibm,esm-file"
 MAX_TREE_SIZE: Final = 0x10000
+_NAMES: Final = ("compatible", "algorithm", COMMENT, "ciphertext", "iv", "mac")
 _NAME: Final = re.compile(r"[A-Za-z][0-9A-Za-z,._+-]{0,30}")
 
 
@@ -75,7 +76,7 @@ def write_attachments(attachments: tuple[Attachment, ...]) -> bytes:
         properties=(("compatible", COMPATIBLE.encode() + b"\0"),),
         children=(FdtNode(name="files", children=nodes),),
     )
-    raw = Fdt(root=root).to_bytes()
+    raw = Fdt(root=root).to_bytes(_NAMES)
     read_attachments(raw, EsmProfile.STRICT)
     return raw
 

@@ -17,33 +17,44 @@ from pefstack.images.esm_blob_refusal import (
     refused_as,
 )
 from pefstack.images.esm_digests import COMPATIBLE, EsmDigests
-from pefstack.images.esm_item import Item, check_key
+from pefstack.images.esm_item import COMMENT, Item, check_key
 from pefstack.images.esm_lockbox import Lockbox
 from pefstack.images.fdt import Fdt
 from pefstack.images.fdt_node import FdtNode
 
 MAX_LOCKBOX_COUNT: Final = 1024
+# the strings block of IBM's tool
+_NAMES: Final = (
+    *("compatible", COMMENT, "encrypted-symkey", "algorithm", "hash"),
+    *("ciphertext", "iv", "mac", "files-fdt"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EsmBlob:
     """Lockboxes in the order of the tree, newest first; ``digests`` is encrypted.
 
-    ``files_fdt`` is the nested tree of the attachments, or empty.
+    ``files_fdt`` is the nested tree of the attachments, or empty. A blob without
+    digests is not finished: no guest starts with it.
     """
 
     lockboxes: tuple[Lockbox, ...]
-    digests: Item
+    digests: Item | None
     files_fdt: bytes = b""
 
     @classmethod
     def from_prefix(
-        cls, raw: Buffer, profile: EsmProfile = EsmProfile.STRICT
+        cls,
+        raw: Buffer,
+        profile: EsmProfile = EsmProfile.STRICT,
+        *,
+        unfinished: bool = False,
     ) -> tuple[EsmBlob, int]:
         """The blob at the start of ``raw``, and its size.
 
-        Raises `BlobError`: B_TREE, and for the digests what an item is refused for.
-        ``STRICT`` also refuses B_COMPATIBLE, B_LOCKBOX_NAME, and broken attachments.
+        Raises `BlobError`: B_TREE, and for the digests what an item is refused for;
+        that there are none only unless ``unfinished``. ``STRICT`` also refuses
+        B_COMPATIBLE, B_LOCKBOX_NAME, and broken attachments.
         """
         fdt, size = read_tree(BlobRefusal.TREE, raw, profile)
         if profile is EsmProfile.STRICT:
@@ -51,7 +62,7 @@ class EsmBlob:
         files = find_node(fdt, "/file", profile)
         blob = cls(
             lockboxes=_lockboxes(fdt, profile),
-            digests=_digests(fdt, profile),
+            digests=_digests(fdt, profile, unfinished),
             files_fdt=(files.get("files-fdt") if files else None) or b"",
         )
         if profile is EsmProfile.STRICT:
@@ -60,19 +71,23 @@ class EsmBlob:
 
     @classmethod
     def from_bytes(
-        cls, raw: Buffer, profile: EsmProfile = EsmProfile.STRICT
+        cls,
+        raw: Buffer,
+        profile: EsmProfile = EsmProfile.STRICT,
+        *,
+        unfinished: bool = False,
     ) -> EsmBlob:
         """A blob and nothing behind it; errors as `from_prefix`."""
-        blob, size = cls.from_prefix(raw, profile)
+        blob, size = cls.from_prefix(raw, profile, unfinished=unfinished)
         if rest := len(raw) - size:
             found = f"0x{rest:x} bytes"
             raise BlobError(BlobRefusal.TREE, "end", size, found, "no more bytes")
         return blob
 
     def to_bytes(self) -> bytes:
-        """The tree that IBM's tool writes; `BlobError` for what ``STRICT`` refuses."""
+        """The bytes that IBM's tool writes; `BlobError` for what ``STRICT`` refuses."""
         files = (("files-fdt", self.files_fdt),) if self.files_fdt else ()
-        digests = self.digests.to_node("digests-fdt")
+        digests = (self.digests.to_node("digests-fdt"),) if self.digests else ()
         root = FdtNode(
             properties=(("compatible", COMPATIBLE.encode() + b"\0"),),
             children=(
@@ -80,18 +95,20 @@ class EsmBlob:
                     name="lockboxes",
                     children=tuple(each.to_node() for each in self.lockboxes),
                 ),
-                FdtNode(name="digest", children=(digests,)),
+                FdtNode(name="digest", children=digests),
                 FdtNode(name="file", properties=files),
             ),
         )
-        raw = refused_as(BlobRefusal.TREE, Fdt(root=root).to_bytes)
-        EsmBlob.from_bytes(raw)
+        raw = refused_as(BlobRefusal.TREE, lambda: Fdt(root=root).to_bytes(_NAMES))
+        EsmBlob.from_bytes(raw, unfinished=self.digests is None)
         return raw
 
     def open_digests(
         self, master_key: bytes, profile: EsmProfile = EsmProfile.STRICT
     ) -> EsmDigests:
         """The digests; `BlobError` of `Item.open` and of `EsmDigests.from_bytes`."""
+        if self.digests is None:
+            raise _no_digests()
         return EsmDigests.from_bytes(self.digests.open(master_key, profile), profile)
 
     def open_file(
@@ -115,8 +132,14 @@ def _lockboxes(fdt: Fdt, profile: EsmProfile) -> tuple[Lockbox, ...]:
     return tuple(Lockbox.from_node(each) for each in children)
 
 
-def _digests(fdt: Fdt, profile: EsmProfile) -> Item:
+def _digests(fdt: Fdt, profile: EsmProfile, unfinished: bool) -> Item | None:
     node = find_node(fdt, "/digest/digests-fdt", profile)
     if node is None:
-        raise BlobError(BlobRefusal.ITEM, "/digest/digests-fdt", 0, "none", "a node")
+        if unfinished:
+            return None
+        raise _no_digests()
     return Item.from_node(node, profile)
+
+
+def _no_digests() -> BlobError:
+    return BlobError(BlobRefusal.ITEM, "/digest/digests-fdt", 0, "none", "a node")

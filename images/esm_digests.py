@@ -31,6 +31,7 @@ RTAS_DIGEST: Final = bytes.fromhex(
 """SHA-512 of the RTAS text that all known guests have, 20 bytes of code."""
 
 _ORDER: Final = ("bootargs", "initrd", "kernel-size", "kernel", "rtas")
+_NAMES: Final = ("compatible", "algorithm", *reversed(_ORDER))  # as IBM's tool
 _WRONG: Final = BlobRefusal.DIGEST_VALUE
 
 
@@ -81,7 +82,7 @@ class EsmDigests:
         node = FdtNode(name="digests", properties=tuple(properties))
         compatible = ("compatible", COMPATIBLE.encode() + b"\0")
         root = FdtNode(properties=(compatible,), children=(node,))
-        raw = Fdt(root=root).to_bytes()
+        raw = Fdt(root=root).to_bytes(_NAMES)
         EsmDigests.from_bytes(raw, EsmProfile.STRICT)
         return raw
 

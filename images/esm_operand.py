@@ -89,7 +89,7 @@ class EsmOperand:
             if any(slot.fits(*each) for each in machine_ids.items())
         )
         if not found:
-            ids = ", ".join(each.hex() for each in machine_ids.values())
+            ids = ", ".join({each.hex(): 0 for each in machine_ids.values()})
             right = f"a slot for machine {ids}, or for any"
             raise OperandError(_R.NO_SLOT, "slots", HEADER_SIZE, "none", right)
         return found

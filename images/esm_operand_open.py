@@ -43,16 +43,36 @@ class OpenedPayload:
         return next((each for each in self.secrets if each.name == name), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticPayload:
+    """A payload whose HMAC was right under the seed in ``sealed``; still encrypted."""
+
+    header: PayloadHeader
+    payload: bytes
+    sealed: SealedData
+
+
 def open_operand(operand: EsmOperand, sealed_data: bytes) -> OpenedPayload:
     """The payload, opened with the 40 bytes that a slot gave.
 
     Raises `OperandError`: E_SEED, E_MAC, then what the table and the integrity block
     are refused for, and E_ROLLBACK. Nothing is decrypted before the HMAC was right.
     """
+    return open_payload(authenticate(operand, sealed_data))
+
+
+def authenticate(operand: EsmOperand, sealed_data: bytes) -> AuthenticPayload:
+    """The first half of `open_operand`; `OperandError` E_SEED, E_MAC."""
     sealed = SealedData.from_bytes(sealed_data)
     payload = operand.payload
     header = PayloadHeader.from_prefix(payload)
     _check_mac(sealed.seed, payload, header)
+    return AuthenticPayload(header=header, payload=payload, sealed=sealed)
+
+
+def open_payload(authentic: AuthenticPayload) -> OpenedPayload:
+    """The second half: table, integrity block, image version, secrets."""
+    header, payload, sealed = authentic.header, authentic.payload, authentic.sealed
     key = encryption_key(sealed.seed, header)
     table = crypt_block(key, 0, payload[HEADER_SIZE : header.first_block])
     first, *others = read_table(table, payload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pefstack.images.codec import Buffer
@@ -56,13 +56,14 @@ class Fdt:
             raise FormatError(NAME, "end", size, f"0x{rest:x} bytes", "no more bytes")
         return fdt
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, names: Sequence[str] = ()) -> bytes:
         """Version 17, laid out as IBM's tool does, without unused space.
 
+        Property names are in order of use; of ``names`` those that are used come first.
         Raises `FormatError` for what `from_bytes` refuses; names that stand twice are
         written.
         """
-        return write_tree(self.root, self.reserve_map, self.boot_cpuid)
+        return write_tree(self.root, self.reserve_map, self.boot_cpuid, names)
 
     def find(self, path: str) -> FdtNode | None:
         """The node at an exact path, such as ``/lockboxes``, if there is one."""

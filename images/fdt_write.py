@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pefstack.images.errors import FormatError
@@ -32,13 +32,16 @@ _END: Final = END.to_bytes(4, "big")
 Ranges = tuple[tuple[int, int], ...]
 
 
-def write_tree(root: FdtNode, reserve_map: Ranges, boot_cpuid: int) -> bytes:
+def write_tree(
+    root: FdtNode, reserve_map: Ranges, boot_cpuid: int, names: Sequence[str] = ()
+) -> bytes:
     """The whole tree: header, reserve map, struct block, strings block.
 
+    Of ``names``, those that are used come first in the strings block.
     Raises `FormatError` for what the reader refuses, but for names that stand twice.
     """
     ranges = _reserve_block(reserve_map)
-    nodes, strings = _blocks(root)
+    nodes, strings = _blocks(root, names)
     start = HEADER_SIZE + len(ranges)
     header = FdtHeader(
         totalsize=start + len(nodes) + len(strings),
@@ -70,9 +73,11 @@ def _reserve_block(ranges: Ranges) -> bytes:
     return b"".join(rows) + bytes(_RESERVE.size)
 
 
-def _blocks(root: FdtNode) -> tuple[bytes, bytes]:
+def _blocks(root: FdtNode, names: Sequence[str]) -> tuple[bytes, bytes]:
     """Struct block and strings block; each property name once, in order of use."""
     strings = _Strings()
+    for name in _used(root, names):
+        strings.offset(name)
     parts: list[bytes] = []
     property_count = node_count = 0
     for node, depth in _steps(root):
@@ -88,6 +93,13 @@ def _blocks(root: FdtNode) -> tuple[bytes, bytes]:
         parts += [_property(strings, name, value) for name, value in node.properties]
     parts.append(_END)
     return b"".join(parts), strings.block
+
+
+def _used(root: FdtNode, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    used = {name for node, _ in _steps(root) if node for name, _ in node.properties}
+    return [name for name in names if name in used]
 
 
 def _steps(root: FdtNode) -> Iterator[tuple[FdtNode | None, int]]:

@@ -37,6 +37,7 @@ from pefstack import (
 from pefstack.firmware.boot import CODE, STAGES
 from pefstack.firmware.profiles import PROFILES
 from pefstack.hw.flip import FlipSpec
+from pefstack.hw.guest_spec import GuestSpec
 from pefstack.hw.journal import Event
 from pefstack.hw.machine import AnyTpmSpec, FurtherSpec, MachineSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
@@ -75,7 +76,9 @@ from pefstack.images.initramfs import NameRule
 from pefstack.images.sb_settings import MeasurementSettings, SbSettings
 from pefstack.images.xip import SECTION_NAMES, XipHeader, XipSection
 from pefstack.tools.builders import flash, spec
-from pefstack.tools.built import IMAGES
+from pefstack.tools.builders.content_spec import ContentSpec
+from pefstack.tools.builders.guest_spec import GuestImageSpec
+from pefstack.tools.built import FURTHER_IMAGES, IMAGES
 from pefstack.tools.cli import app, verb_tpm
 from pefstack.tools.cli.keeping import serve_event
 from pefstack.tools.errors import UsageError
@@ -529,7 +532,7 @@ def test_refusals_and_codes_are_complete() -> None:
 
 TABLES = {
     spec.KeysSpec: "keys",
-    spec.ContentSpec: "content",
+    ContentSpec: "content",
     spec.ContainerSpec: "container",
     FlipSpec: "flip",
     spec.SbeImageSpec: "sbe-image",
@@ -538,6 +541,8 @@ TABLES = {
     FurtherSpec: "further",
     SecondaryChipSpec: "secondary-chips",
     AnyTpmSpec: "backup-tpm",
+    GuestSpec: "guest",
+    GuestImageSpec: "image.guest",
     spec.ImageSpec: "image",
     MachineSpec: "machine",
 }
@@ -592,7 +597,7 @@ def test_top_of_a_machine_file_and_images_of_a_built_one(tmp_path: Path) -> None
     top = [row["key"] for row in table("machine-file.md", "Top of the file")]
     assert str(caught.value).endswith("there are: " + ", ".join(top))
     built = table("machine-file.md", "Built machines")
-    assert {row["key"]: row["file"] for row in built} == IMAGES
+    assert {row["key"]: row["file"] for row in built} == IMAGES | FURTHER_IMAGES
 
 
 # Command line and journal.
@@ -614,15 +619,16 @@ def test_options_of_a_verb(verb: str) -> None:
     assert column(rows, "option", "default") == [*map(shown, parser._actions)]
 
 
-def test_options_of_tpm_serve() -> None:
+def test_options_of_the_nouns_of_tpm() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     verb_tpm.configure(parser)
     (nouns,) = (each.choices for each in parser._actions)
     assert isinstance(nouns, dict)
-    assert [*nouns] == ["serve"]
-    actions = nouns["serve"]._actions[1:]  # after --help
-    rows = table("cli.md", "tpm serve")
-    assert column(rows, "option", "default") == [*map(shown, actions)]
+    assert [*nouns] == ["serve", "provision"]
+    for name, noun in nouns.items():
+        actions = noun._actions[1:]  # after --help
+        rows = table("cli.md", f"tpm {name}")
+        assert column(rows, "option", "default") == [*map(shown, actions)]
 
 
 def test_verbs_exit_codes_and_json_names() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +14,9 @@ from pefstack.images.esm_blob_refusal import BlobRefusal
 from pefstack.images.esm_operand import EsmOperand
 from pefstack.images.esm_operand_open import open_operand
 from pefstack.images.esm_refusal import OperandError, OperandRefusal
-from test_docs import section, table
+from pefstack.tools.cli import verb_esm
+from pefstack.tools.esm.config import ENTRIES
+from test_docs import column, section, shown, table
 
 OPERAND = "formats/esm_operand.md"
 GOOD = operand_bytes()
@@ -94,3 +99,44 @@ def test_refusals_of_an_operand_in_their_order() -> None:
 def test_refusals_of_a_blob() -> None:
     rows = table("formats/esm_blob.md", "Profiles")
     assert [row["refusal"] for row in rows] == [each.value for each in BlobRefusal]
+
+
+# The command line.
+
+
+def options_of(commands: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(option, command)."""
+    for command in commands:
+        parser = argparse.ArgumentParser(add_help=False)
+        name = f"pefstack.tools.cli.esm.{verb_esm.module_name(command)}"
+        importlib.import_module(name).configure(parser)
+        for action in parser._actions:
+            option, default = shown(action)
+            assert not default
+            assert action.help
+            yield option, command
+
+
+def documented(heading: str, commands: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for row in table("cli.md", heading):
+        named = row["of"].removeprefix("all").removeprefix(" but ")
+        words = named.split(", ") if named else []
+        assert set(words) <= set(commands)
+        if row["of"].startswith("all"):
+            words = [each for each in commands if each not in words]
+        yield from ((row["option"], each) for each in words)
+
+
+@pytest.mark.parametrize(
+    ("heading", "commands"),
+    [("esm with blobs", verb_esm.BLOBS), ("esm with operands", verb_esm.OPERANDS)],
+)
+def test_options_of_each_command(heading: str, commands: dict[str, str]) -> None:
+    assert sorted(documented(heading, commands)) == sorted(options_of(commands))
+
+
+def test_commands_and_entries_of_the_yaml_file() -> None:
+    commands = column(table("cli.md", "esm", 1), "command", "does")
+    assert commands == [*verb_esm.COMMANDS.items()]
+    rows = column(table("cli.md", "YAML file of esm make"), "entry", "needed", "may be")
+    assert rows == [(k, *map(", ".join, v)) for k, v in ENTRIES.items()]

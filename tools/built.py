@@ -1,18 +1,19 @@
-"""A built machine as a folder: three images and a machine file that names them."""
+"""A built machine as a folder: its images and a machine file that names them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.firmware.profiles import profile_of
+from pefstack.hw.guest_spec import GuestImages
 from pefstack.hw.machine import MachineSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.tools.errors import UsageError
-from pefstack.tools.files import make_folder, map_bytes, write_bytes
-from pefstack.tools.machine_file import Document
+from pefstack.tools.files import make_folder, map_bytes, write_bytes, write_durably
+from pefstack.tools.machine_file import Document, overlay
 
 if TYPE_CHECKING:
     from pefstack.tools.builders.machine import BuiltImages
@@ -23,12 +24,22 @@ IMAGES: Final = {
     "seeprom": "seeprom.bin",
     "measurement-seeprom": "measurement-seeprom.bin",
 }
+# what not every machine has
+FURTHER_IMAGES: Final = {
+    "guest-kernel": "guest-kernel.bin",
+    "guest-initrd": "guest-initrd.bin",
+    "tpm-state": "tpm.state",
+}
 MACHINE_FILE: Final = "machine.toml"
+_OWNERS_ALONE: Final = ("tpm.state",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltMachine:
-    """A machine that can be switched on: what it is, and the bytes it starts from."""
+    """A machine that can be switched on: what it is, and the bytes it starts from.
+
+    ``tpm_state`` is what its TPM kept without power, as `Tpm.save_state` gives it.
+    """
 
     name: str
     about: str
@@ -36,6 +47,8 @@ class BuiltMachine:
     flash: bytes | memoryview
     seeprom: bytes
     measurement_seeprom: bytes
+    guest: GuestImages | None = None
+    tpm_state: bytes | None = field(default=None, repr=False)
 
 
 def build_folder(path: Path, document: Document, folder: Path) -> list[Path]:
@@ -47,7 +60,10 @@ def write_folder(files: Mapping[str, bytes | bytearray], folder: Path) -> list[P
     """Write files into a folder, which is made where there is none."""
     make_folder(folder)
     for name, raw in files.items():
-        write_bytes(folder / name, raw)
+        if name in _OWNERS_ALONE:
+            write_durably(folder / name, bytes(raw))
+        else:
+            write_bytes(folder / name, raw)
     return [folder / name for name in files]
 
 
@@ -55,7 +71,10 @@ def built_files(path: Path, document: Document) -> dict[str, bytes | bytearray]:
     """Every file of a built machine by name; the last one makes it complete."""
     built = _built(path, document)
     contents = (built.flash, built.seeprom, built.measurement_seeprom)
-    files = dict(zip(IMAGES.values(), contents, strict=True))
+    files: dict[str, bytes | bytearray] = dict(
+        zip(IMAGES.values(), contents, strict=True)
+    )
+    files |= {FURTHER_IMAGES[key]: raw for key, raw in _further(built).items()}
     return files | {MACHINE_FILE: _described(document, built).encode()}
 
 
@@ -63,6 +82,7 @@ def open_built(path: Path, document: Document) -> BuiltMachine:
     """The machine whose ``[machine]`` table names its three images."""
     machine = dict(machine_table(path, document))
     images = {key: _image(path, machine.pop(key, None), key) for key in IMAGES}
+    further = {key: _some_image(path, machine, key) for key in FURTHER_IMAGES}
     try:
         spec = MachineSpec.from_mapping(machine)
         profile_of(spec.measure)
@@ -75,6 +95,8 @@ def open_built(path: Path, document: Document) -> BuiltMachine:
         flash=images["flash"],
         seeprom=bytes(images["seeprom"]),
         measurement_seeprom=bytes(images["measurement-seeprom"]),
+        guest=_guest(further["guest-kernel"], further["guest-initrd"]),
+        tpm_state=_tpm_state(further["tpm-state"]),
     )
 
 
@@ -87,7 +109,9 @@ def _built(path: Path, document: Document) -> BuiltImages:
         raise UsageError(f"{path}: no [image] table, so there is nothing to build")
     try:
         image = ImageSpec.from_mapping(document["image"])
-        return build_images(image, machine_table(path, document))
+        machine = machine_table(path, document)
+        built = {key: machine[key] for key in machine if key not in FURTHER_IMAGES}
+        return build_images(image, built)
     except SettingError as wrong:
         raise UsageError(f"{path}: {wrong}") from wrong
 
@@ -96,10 +120,46 @@ def _described(document: Document, built: BuiltImages) -> str:
     """The machine file: the same machine, with images instead of their description."""
     import tomli_w
 
-    images = {key: {"file": name} for key, name in IMAGES.items()}
+    names = IMAGES | {key: FURTHER_IMAGES[key] for key in _further(built)}
+    images = {key: {"file": name} for key, name in names.items()}
     machine = built.spec.to_mapping() | images
     top = {"name": document["name"], "about": document["about"]}
     return tomli_w.dumps(top | {"machine": machine})
+
+
+def _further(built: BuiltImages) -> dict[str, bytes]:
+    """What this machine has of `FURTHER_IMAGES`, by key."""
+    found: dict[str, bytes] = {}
+    if built.guest is not None:
+        found["guest-kernel"] = bytes(built.guest.kernel)
+        found["guest-initrd"] = bytes(built.guest.initrd)
+    if built.tpm_state is not None:
+        from pefstack.tools.tpm_server.state_file import packed
+
+        found["tpm-state"] = packed(built.tpm_state)
+    return {key: raw for key, raw in found.items() if raw}
+
+
+def _guest(kernel: memoryview | None, initrd: memoryview | None) -> GuestImages | None:
+    if kernel is None:
+        return None
+    return GuestImages(kernel=kernel, initrd=initrd or b"")
+
+
+def _tpm_state(raw: memoryview | None) -> bytes | None:
+    if raw is None:
+        return None
+    from pefstack.tools.tpm_server.state_file import unpacked
+
+    return unpacked(bytes(raw))
+
+
+def _some_image(path: Path, machine: dict[str, Any], key: str) -> memoryview | None:
+    """None where there is no such key, or an empty file that takes it back."""
+    table = machine.pop(key, None)
+    if table is None or table == {"file": ""}:
+        return None
+    return _image(path, table, key)
 
 
 def _image(path: Path, table: Any, key: str) -> memoryview:
@@ -109,8 +169,17 @@ def _image(path: Path, table: Any, key: str) -> memoryview:
 
 
 def machine_table(path: Path, document: Document) -> dict[str, Any]:
-    """The ``[machine]`` table; empty where there is none."""
+    """The ``[machine]`` table; empty where there is none.
+
+    The command line of a guest that is built is the one that was measured, unless the
+    machine says another.
+    """
     machine = document.get("machine", {})
     if not isinstance(machine, dict):
         raise UsageError(f"{path}: machine: found {machine!r}, expected a table")
-    return machine
+    image = document.get("image", {})
+    guest = image.get("guest") if isinstance(image, dict) else None
+    if not isinstance(guest, dict):
+        return machine
+    line = {"command-line": guest["append"]} if "append" in guest else {}
+    return overlay({"guest": line}, machine)

@@ -1,13 +1,13 @@
-"""Make slots and lockboxes: what a customer does off line, for keys from files."""
+"""Make slots and lockboxes: what a customer does off line, for keys from files.
+
+The TPM's structures are loaded when the first slot is made: lockboxes need none.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pefstack.hw.tpm import sealing
-from pefstack.hw.tpm.codes import TpmAlgId
 from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.hw.tpm.public import Public
 from pefstack.images.esm_blob_refusal import EsmProfile
 from pefstack.images.esm_item import check_key, comment_bytes
 from pefstack.images.esm_lockbox import Lockbox, fingerprint_of_pem
@@ -15,8 +15,12 @@ from pefstack.images.esm_operand_keys import SealedData
 from pefstack.images.esm_operand_slot import KIND_LOCKBOX, KIND_TPM_IMPORT, Slot
 from pefstack.tools.errors import UsageError
 
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.public import Public
+
 MAX_PEM_SIZE: Final = 0x4000
 KEY_BITS: Final = 2048
+_EXPONENT: Final = 65537
 
 
 def import_slot(
@@ -29,6 +33,8 @@ def import_slot(
     customer. A storage key that has another policy is refused: nothing sealed so
     would open. Raises `UsageError` for this and for other keys.
     """
+    from pefstack.hw.tpm import sealing
+
     key = _key(storage_public)
     if key.auth_policy != policy:
         found, right = key.auth_policy.hex() or "none", policy.hex()
@@ -43,6 +49,8 @@ def import_slot(
 
 def lockbox_slot(wrapping_public: bytes, sealed: SealedData, stream: Stream) -> Slot:
     """A slot for a machine's wrapping key (esm.md 5.2, kind 2); no PCR protects it."""
+    from pefstack.hw.tpm import sealing
+
     key = _key(wrapping_public)
     body = sealing.lockbox_body(key, sealed.to_bytes(), stream)
     return Slot(kind=KIND_LOCKBOX, machine_id=sealing.machine_id(key), body=body)
@@ -64,11 +72,25 @@ def make_lockbox(
     )
 
 
+def public_pem(public_area: bytes) -> bytes:
+    """The PEM file (SubjectPublicKeyInfo) of a TPMT_PUBLIC, as OpenSSL writes it.
+
+    Its bytes are what a lockbox's fingerprint is of. Raises `UsageError` for no key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    modulus = int.from_bytes(_key(public_area).to_bytes()[-KEY_BITS // 8 :], "big")
+    key = RSAPublicNumbers(_EXPONENT, modulus).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _encrypted(pem: bytes, message: bytes, stream: Stream) -> bytes:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    from pefstack.hw.tpm.codes import TpmAlgId
     from pefstack.hw.tpm.crypto.rsa import oaep_encrypt
 
     if len(pem) > MAX_PEM_SIZE:
@@ -87,6 +109,8 @@ def _encrypted(pem: bytes, message: bytes, stream: Stream) -> bytes:
 
 
 def _key(public_area: bytes) -> Public:
+    from pefstack.hw.tpm import sealing
+
     try:
         return sealing.read_key(public_area)
     except ValueError as exc:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pefstack.tools.built import (
+    FURTHER_IMAGES,
     IMAGES,
     MACHINE_FILE,
     BuiltMachine,
@@ -25,6 +26,16 @@ from pefstack.tools.machine_file import Document, load, overlay
 
 KEPT_FOR_EACH_NAME: Final = 3
 _PACKAGE: Final = Path(__file__).parent.parent
+_WITH_TPM: Final = ("guest", "provisioned")
+_CHIP: Final = ("pvr", "node-id")
+_BUILDS_GUESTS: Final = (
+    "firmware/**/*.py",
+    "hw/**/*.py",
+    "tools/operands/*.py",
+    "tools/esm_place.py",
+    "tools/esm_sealing.py",
+    "tools/guest_parts.py",
+)
 _BUILDS: Final = (
     "images/*.py",
     "tools/builders/*.py",
@@ -41,10 +52,12 @@ def open_machine(path: Path, document: Document) -> BuiltMachine:
     if "image" not in document:
         return open_built(path, document)
     folder = cache_folder() / f"{_word(document['name'])}-{_key(path, document)}"
-    if not _complete(folder):
+    built = _whole(folder)
+    if built is None:
         _build(path, document, folder)
-    built = load(folder / MACHINE_FILE)
-    kept = {key: built["machine"][key] for key in ("fuses", *IMAGES)}
+        built = load(folder / MACHINE_FILE)
+    there = [key for key in FURTHER_IMAGES if key in built["machine"]]
+    kept = {key: built["machine"][key] for key in ("fuses", *IMAGES, *there)}
     machine = overlay({"machine": kept}, {"machine": machine_table(path, document)})
     return open_built(path, document | machine)
 
@@ -90,8 +103,17 @@ def _put(temporary: Path, folder: Path) -> None:
 
 
 def _complete(folder: Path) -> bool:
-    names = (*IMAGES.values(), MACHINE_FILE)
-    return all((folder / name).is_file() for name in names)
+    return _whole(folder) is not None
+
+
+def _whole(folder: Path) -> Document | None:
+    """The machine file of a folder, if every file is there that it names."""
+    if not (folder / MACHINE_FILE).is_file():
+        return None
+    built = load(folder / MACHINE_FILE)
+    images = [built["machine"].get(key) for key in (*IMAGES, *FURTHER_IMAGES)]
+    files = [Path(each["file"]) for each in images if each]
+    return built if all(each.is_file() for each in files) else None
 
 
 def _unusable(folder: Path, exc: OSError) -> UsageError:
@@ -134,10 +156,24 @@ def _key(path: Path, document: Document) -> str:
         "image": _by_content(document["image"]),
         "fuses": machine.get("fuses"),
         "measure": machine.get("measure"),
-        "code": [_digest(each) for each in _code()],
+        "code": [_digest(each) for each in _code(_BUILDS)],
     }
+    if set(_WITH_TPM) & set(document["image"]):
+        parts |= _of_the_tpm(machine)
+        parts["further code"] = [_digest(each) for each in _code(_BUILDS_GUESTS)]
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _of_the_tpm(machine: Document) -> Document:
+    """What of a machine its keys and the PCR to seal to follow from: no fault of it."""
+    tables = {"tpm": ("seed", "banks", "allocated", "required"), "chip": _CHIP}
+    found: Document = {"pef": machine.get("pef")}
+    for name, keys in tables.items():
+        table = machine.get(name)
+        if isinstance(table, dict):
+            found[name] = {key: table.get(key) for key in keys}
+    return found
 
 
 def _by_content(value: Any) -> Any:
@@ -169,6 +205,6 @@ def _listed(folder: Path) -> list[Path]:
         raise UsageError(f"{folder}: {exc.strerror}") from exc
 
 
-def _code() -> list[Path]:
+def _code(names: tuple[str, ...]) -> list[Path]:
     """Our own files that decide what an image is."""
-    return [path for name in _BUILDS for path in sorted(_PACKAGE.glob(name))]
+    return [path for name in names for path in sorted(_PACKAGE.glob(name))]

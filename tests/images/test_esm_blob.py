@@ -18,7 +18,7 @@ from pefstack.images.esm_attachments import Attachment, write_attachments
 from pefstack.images.esm_blob import EsmBlob
 from pefstack.images.esm_blob_refusal import BlobError, BlobRefusal, EsmProfile
 from pefstack.images.esm_digests import EsmDigests, command_line
-from pefstack.images.esm_item import seal_item
+from pefstack.images.esm_item import Item, seal_item
 from pefstack.images.esm_lockbox import Lockbox, choose_lockbox, next_name
 from pefstack.images.fdt import Fdt
 from pefstack.images.fdt_node import FdtNode
@@ -27,6 +27,7 @@ REAL, STRICT = EsmProfile.REAL, EsmProfile.STRICT
 RAW: Final = blob_bytes("b")
 KEY: Final = bytes.fromhex(BLOBS["b"]["master_key"])
 BLOB: Final = EsmBlob.from_bytes(RAW)
+SEALED: Final = BLOB.digests or Item(iv=b"", mac=b"", ciphertext=b"")
 TREE: Final = Fdt.from_bytes(RAW)
 DIGESTS: Final = BLOB.open_digests(KEY)
 IV: Final = bytes(range(16))
@@ -271,7 +272,7 @@ def test_attachments() -> None:
 @pytest.mark.parametrize("name", ["", "1a", "a" * 32, "a/b", "a b", "ü"])
 def test_names_of_attachments(name: str) -> None:
     with pytest.raises(BlobError, match="B_FILE_NAME"):
-        write_attachments((Attachment(name=name, item=BLOB.digests),))
+        write_attachments((Attachment(name=name, item=SEALED),))
 
 
 def test_the_tree_of_attachments_is_checked() -> None:

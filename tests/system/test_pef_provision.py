@@ -77,7 +77,7 @@ def test_p12_a_new_password_each_boot_for_the_ultravisor_alone(
 ) -> None:
     machine = booted.fork()
     first = take_uv_tpm(machine.board)
-    assert not any(machine.board.memory.read(UV_TPM_ADDRESS, UV_TPM_SIZE))
+    assert not any(machine.board.secure.read(UV_TPM_ADDRESS, UV_TPM_SIZE))
     with pytest.raises(FormatError):
         take_uv_tpm(machine.board)
     machine.power_cycle().run()
@@ -144,7 +144,7 @@ def test_without_the_setting_nothing_is_asked_of_the_tpm() -> None:
     machine = Machine("small").run()
     raw = command(0x129, two_b(b""), handles=(PLATFORM,), area=EMPTY_PASSWORD)
     assert rc_of(machine.board.tpm.execute(raw)) == 0
-    assert not any(machine.board.memory.read(UV_TPM_ADDRESS, UV_TPM_SIZE))
+    assert not any(machine.board.secure.read(UV_TPM_ADDRESS, UV_TPM_SIZE))
 
 
 def test_a_fork_draws_the_same_passwords() -> None:

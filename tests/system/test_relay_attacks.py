@@ -792,7 +792,7 @@ def index_change(world: World, recorder: Recorder, how: str) -> None:
     restart(world.tpm)
     profile = tpm_prepare.Provision(profile=how)
     talk = link(recorder, "opal")
-    hiding = tpm_prepare._hiding(talk, profile, world.machine.storage_key_public)
+    hiding = tpm_prepare.hiding_session(talk, profile, world.machine.storage_key_public)
     password = world.machine.nv_password[::-1]
     tpm_prepare._change_nv(talk, profile, password, hiding)
     if hiding:

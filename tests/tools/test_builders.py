@@ -16,8 +16,9 @@ from pefstack.hw.flip import FlipSpec, flipped
 from pefstack.images import ecc
 from pefstack.images.ffs import FfsTable
 from pefstack.tools.builders.content import content, key_set
+from pefstack.tools.builders.content_spec import ContentSpec
 from pefstack.tools.builders.machine import BuiltImages, build_images
-from pefstack.tools.builders.spec import ContentSpec, ImageSpec, KeysSpec
+from pefstack.tools.builders.spec import ImageSpec, KeysSpec
 from pefstack.tools.built import build_folder
 from pefstack.tools.machine_file import BUILT_IN, load
 

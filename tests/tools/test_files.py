@@ -97,11 +97,14 @@ def test_what_cannot_be_read(tmp_path: Path, name: str) -> None:
             read(tmp_path / name)
 
 
-def test_an_empty_file_is_read_but_not_mapped(tmp_path: Path) -> None:
+def test_what_cannot_be_mapped_is_read(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    assert read_bytes(tmp_path / "empty") == b""
-    with pytest.raises(UsageError, match="empty: cannot mmap an empty file"):
-        map_bytes(tmp_path / "empty")
+    assert read_bytes(tmp_path / "empty") == bytes(map_bytes(tmp_path / "empty")) == b""
+    there, here = os.pipe()
+    os.write(here, b"abc")
+    os.close(here)
+    assert bytes(map_bytes(Path(f"/proc/self/fd/{there}"))) == b"abc"
+    os.close(there)
 
 
 def test_a_file_that_is_too_large(

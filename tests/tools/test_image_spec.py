@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError
+from pefstack.tools.builders.content_spec import ContentSpec
 from pefstack.tools.builders.spec import (
     ContainerSpec,
-    ContentSpec,
     FlashSpec,
     ImageSpec,
     KeysSpec,

@@ -14,7 +14,8 @@ from pefstack.images.signing import (
     KeySet,
     seeded_key_set,
 )
-from pefstack.tools.builders.spec import ContentSpec, KeysSpec
+from pefstack.tools.builders.content_spec import ContentSpec
+from pefstack.tools.builders.spec import KeysSpec
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import read_bytes
 

@@ -16,8 +16,8 @@ from pefstack.images.signing import KeySet
 from pefstack.images.xip_build import build_image
 from pefstack.tools.builders.container import signed_header
 from pefstack.tools.builders.content import content, key_set
+from pefstack.tools.builders.content_spec import ContentSpec
 from pefstack.tools.builders.spec import (
-    ContentSpec,
     MeasurementSpec,
     SbeImageSpec,
     SectionSpec,

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError, check_range, from_mapping, to_mapping
+from pefstack.tools.builders.content_spec import ContentSpec
+from pefstack.tools.builders.guest_spec import GuestImageSpec
 
 MIN_FLASH_SIZE: Final = 0x10000
 MAX_FLASH_SIZE: Final = 1 << 28
@@ -26,26 +28,6 @@ class KeysSpec:
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.seed):
             raise SettingError("file", "give either `file` (a folder) or `seed`")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentSpec:
-    """Bytes: of a file, of a text, or ``fill`` bytes of filler that follow from a seed.
-
-    Filler stands where a real machine has code: nothing of it is executed. ``xz``
-    compresses what there is, as PAYLOAD and UVISOR are in real flashes.
-    """
-
-    file: str = ""
-    text: str = ""
-    fill: int = 0
-    seed: str = "pefstack"
-    xz: bool = False
-
-    def __post_init__(self) -> None:
-        if (bool(self.file) + bool(self.text) + bool(self.fill)) != 1:
-            raise SettingError("file", "give one of `file`, `text`, `fill`")
-        check_range("fill", self.fill, MAX_FLASH_SIZE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +158,24 @@ class FlashSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
-    """All images of a machine, and the keys that sign them."""
+    """All images of a machine, and the keys that sign them.
+
+    ``provisioned``: the machine comes with the state of a TPM that has its index and
+    keys; a ``guest`` that is sealed for it needs them, and brings them along.
+    """
 
     keys: KeysSpec
     measurement: MeasurementSpec
     seeprom: SeepromSpec
     flash: FlashSpec
+    provisioned: bool = False
+    guest: GuestImageSpec | None = None
+
+    @property
+    def makes_tpm_state(self) -> bool:
+        """Whether the machine comes with the state of its TPM."""
+        sealed = self.guest is not None and self.guest.is_sealed
+        return self.provisioned or sealed
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> ImageSpec:

@@ -25,7 +25,9 @@ VERBS: Final = {
     "fault": "skip checks, flip bits, tear writes",
     "cloud": "enrol, provision, rehearse",
 }
-BUILT: Final = frozenset({"boot", "build", "inspect", "verify", "explain", "tpm"})
+BUILT: Final = frozenset(
+    {"boot", "build", "inspect", "verify", "explain", "esm", "tpm"}
+)
 
 YES: Final = 0
 NO: Final = 1

@@ -1,4 +1,4 @@
-"""pef tpm: serve a TPM to other programs."""
+"""pef tpm: serve a TPM to other programs, or provision one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 from pefstack.hw.tpm.codes import MAX_LOADED_OBJECTS
 from pefstack.hw.tpm.engine import MAX_TRANSIENT_SLOTS
+from pefstack.tools.cli import tpm_provision
 from pefstack.tools.cli.app import YES
 from pefstack.tools.cli.keeping import address_lines, described, serve
 from pefstack.tools.cli.ports import add_ports, wanted_ports
@@ -19,12 +20,13 @@ from pefstack.tools.tpm_server.start import start_service
 
 LOOPBACK: Final = "127.0.0.1"
 _EPILOG: Final = """
-nouns: serve
+nouns: serve, provision
 
 examples:
   pef tpm serve --startup-clear                    both protocols, any free ports
   pef tpm serve --mssim 2321 --state tpm.state     what lasts is kept in the file
   pef tpm serve --swtpm 0 --seed x --json          ports as one JSON object
+  pef tpm provision --state tpm.state --pcr6 HEX   the keys that guests are sealed to
 """
 _SERVE_EPILOG: Final = """
 Each protocol takes the port and the next one. The last lines are settings to paste
@@ -74,9 +76,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="loaded objects at a time, 3 (default) to 256",
     )
     noun.add_argument("--json", action="store_true", help="the ports as one object")
+    noun.set_defaults(run_noun=serve_tpm)
+    summary = tpm_provision.SUMMARY
+    noun = nouns.add_parser("provision", help=summary, description=summary)
+    tpm_provision.configure(noun)
+    noun.set_defaults(run_noun=tpm_provision.run)
 
 
 def run(options: argparse.Namespace) -> int:
+    """What the noun does."""
+    status: int = options.run_noun(options)
+    return status
+
+
+def serve_tpm(options: argparse.Namespace) -> int:
     """Serve until somebody ends it."""
     return _serve(
         ServeOptions(

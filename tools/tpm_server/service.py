@@ -63,7 +63,7 @@ class TpmService:
         """Whether there is power."""
         return self._tpm.powered
 
-    def execute(self, command: bytes, locality: int) -> bytes:
+    def execute(self, command: bytes, locality: int = 0) -> bytes:
         """Answer one command; whatever the bytes, the answer is a response."""
         self._tick()
         if self._failed:

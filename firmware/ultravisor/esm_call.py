@@ -1,0 +1,113 @@
+"""UV_ESM as a call: one question after the other, and its end.
+
+Enter, refuse, abort (esm.md 2.2) or kill (2.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from pefstack.firmware.ultravisor.codes import (
+    TPM_CLOSE,
+    HCall,
+)
+from pefstack.firmware.ultravisor.effects import (
+    Aborted,
+    Effect,
+    End,
+    Entered,
+    Killed,
+    Reason,
+    Refused,
+)
+from pefstack.firmware.ultravisor.esm import advance
+from pefstack.firmware.ultravisor.esm_perform import perform
+from pefstack.firmware.ultravisor.esm_refusal import EsmRefusal
+from pefstack.firmware.ultravisor.esm_state import EsmCaller, EsmState
+from pefstack.firmware.ultravisor.esm_tree import TPM_BUFFERS
+from pefstack.firmware.ultravisor.kill import kill
+from pefstack.firmware.ultravisor.release import release, terminate
+from pefstack.firmware.ultravisor.svm import SvmState
+from pefstack.firmware.ultravisor.ultravisor import Ultravisor
+
+RECORD_STEP: Final = 5
+
+
+def begin(uv: Ultravisor, caller: EsmCaller) -> None:
+    """A VM makes the call; nothing has happened yet."""
+    uv.calls[caller.lpid] = EsmState(caller=caller)
+
+
+def run(uv: Ultravisor, lpid: int) -> End:
+    """The whole call."""
+    state, outcome = advance(uv.calls[lpid])
+    while not isinstance(outcome, Entered | Refused | Aborted | Killed):
+        state, outcome = _done(uv, state, outcome)
+    return _ended(uv, state, outcome)
+
+
+def step(uv: Ultravisor, lpid: int) -> End | None:
+    """Do what the call asks for next; its end, or None while it goes on.
+
+    A machine can be forked between two steps: everything that is known is in
+    ``uv.calls``.
+    """
+    state, outcome = advance(uv.calls[lpid])
+    if not isinstance(outcome, Entered | Refused | Aborted | Killed):
+        state, outcome = _done(uv, state, outcome)
+    uv.calls[lpid] = state
+    if isinstance(outcome, Entered | Refused | Aborted | Killed):
+        return _ended(uv, state, outcome)
+    return None
+
+
+def _done(
+    uv: Ultravisor, state: EsmState, question: Effect
+) -> tuple[EsmState, Effect | End]:
+    """One question answered; the hypervisor may have ended the VM meanwhile."""
+    lpid = state.caller.lpid
+    had_record = lpid in uv.svms
+    answer = perform(uv, state, question)
+    if had_record and lpid not in uv.svms:
+        text = "the hypervisor ended the VM during the call (UV_SVM_TERMINATE)"
+        reason = Reason(step=state.step, name=EsmRefusal.TERMINATED, text=text)
+        return state, Aborted(reason)
+    return advance(state, answer)
+
+
+def _ended(uv: Ultravisor, state: EsmState, end: End) -> End:
+    """What the end of a call means for the record; its secrets go with the call."""
+    lpid = state.caller.lpid
+    del uv.calls[lpid]
+    _close_tpm(uv, state)
+    if isinstance(end, Aborted):
+        return _abort(uv, lpid, end)
+    if isinstance(end, Killed):
+        kill(uv, lpid, end.reason)
+    if isinstance(end, Refused):
+        uv.note(lpid, end.reason)
+        if state.step > RECORD_STEP:
+            terminate(uv, lpid)
+    return end
+
+
+def _close_tpm(uv: Ultravisor, state: EsmState) -> None:
+    """Nothing more will be asked; what the hypervisor answers does not matter."""
+    if TPM_BUFFERS in state.reserved:
+        uv.hypercall(state.caller.lpid, HCall.SVM_TPM_COMM, TPM_CLOSE)
+
+
+def _abort(uv: Ultravisor, lpid: int, end: Aborted) -> Aborted:
+    """Everything is wiped before the hypervisor hears of it; it ends the record.
+
+    A record that it leaves stays in state ABORT: the VM gets no second try until
+    UV_SVM_TERMINATE.
+    """
+    uv.note(lpid, end.reason)
+    svm = uv.svms.get(lpid)
+    if svm is not None:
+        release(uv, svm)
+        svm.state = SvmState.ABORT
+    status = uv.hypercall(lpid, HCall.SVM_INIT_ABORT)[0]
+    return replace(end, status=status)
