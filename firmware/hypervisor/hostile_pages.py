@@ -42,7 +42,7 @@ def elsewhere(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> Words:
 def secure_source(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> Words:
     """Whatever lies in secure memory at the same address."""
     number = args[0] >> PAGE_SHIFT
-    source = hypervisor.source_of(vm, number) | SECURE_BIT
+    source = vm.real(number << PAGE_SHIFT) | SECURE_BIT
     return _hand_over(hypervisor, vm, number, source=source)
 
 
@@ -143,7 +143,7 @@ def _hand_over(
     hypervisor.ultracall(
         UvCall.PAGE_IN,
         vm.lpid if lpid is None else lpid,
-        hypervisor.source_of(vm, number) if source is None else source,
+        vm.real(number << PAGE_SHIFT) if source is None else source,
         number << PAGE_SHIFT if gpa is None else gpa,
         0,
         order,
@@ -158,4 +158,4 @@ def _next(vm: Vm, number: int) -> int:
 
 
 def _spoil(hypervisor: Hypervisor, vm: Vm, number: int) -> None:
-    hypervisor.memory.write(hypervisor.source_of(vm, number), _EVIL)
+    hypervisor.memory.write(vm.real(number << PAGE_SHIFT), _EVIL)

@@ -28,7 +28,6 @@ from pefstack.hw.secure_memory import HypervisorMemory, SecureFault
 
 SOURCE: Final = "hypervisor"
 LOWEST_BASE: Final = 0x4000_0000  # firmware and the hypervisor itself are below
-_BLANK: Final = bytes(PAGE_SIZE)
 _FIRST_ARGUMENT: Final = 4  # r4
 _ARGUMENT_COUNT: Final = 9  # r4 to r12
 
@@ -137,10 +136,6 @@ class Hypervisor:
             return UvStatus.FUNCTION
         return self.gate(call, *args)[0]
 
-    def source_of(self, vm: Vm, number: int) -> int:
-        """The real address of the normal page that stands for a guest page."""
-        return vm.real(number << PAGE_SHIFT)
-
     def read_guest(self, vm: Vm, gpa: int, size: int) -> bytes:
         """``size`` bytes of a guest's memory, in one slot.
 
@@ -161,9 +156,9 @@ class Hypervisor:
             raise DeviceError("tpm", 0, "none on this machine")
         return self.relay.execute(command)
 
-    def forget(self, vm: Vm, number: int) -> None:
-        """Give a normal page back: what was in it is gone."""
-        self.memory.write(self.source_of(vm, number), _BLANK)
+    def forget(self, vm: Vm, number: int, count: int = 1) -> None:
+        """Give normal pages back, from page ``number`` on: what was in them is gone."""
+        self.memory.blank(vm.real(number << PAGE_SHIFT), count << PAGE_SHIFT)
 
     def stop(self, vm: Vm, message: str) -> None:
         """End a VM's execution, as QEMU does for ibm,os-term."""
