@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from esm_kit import VECTORS, blob_bytes, flipped
 from esm_tool_kit import INPUTS, good, guest, pef_esm, public, secret
 from pefstack.images.esm_blob import EsmBlob
+from pefstack.tools.esm.randomness import stream_of
+from pefstack.tools.esm_sealing import make_lockbox
 
 Caught = pytest.CaptureFixture[str]
 OWNER = ("-s", secret("owner"))
@@ -232,6 +235,18 @@ def test_a_damaged_lockbox_is_named(blob: Path, capsys: Caught) -> None:
     assert "B_LOCKBOX" in text
     assert box.name in text
     good(*words, secret("tpm1"))
+
+
+def test_a_master_key_that_somebody_else_chose_gets_no_secret(
+    blob: Path, capsys: Caught
+) -> None:
+    """Whoever has the owner's public key can write the owner a lockbox."""
+    there = EsmBlob.from_bytes(blob.read_bytes())
+    pem, known = public("owner").read_bytes(), bytes(32)
+    box = make_lockbox("origin-lockbox", pem, known, stream_of("1"))
+    blob.write_bytes(replace(there, lockboxes=(box,)).to_bytes())
+    words = ("attach", "-b", blob, "-f", INPUTS / "rootpass", "-r", "x", *OWNER)
+    assert "B_TAG" in refused(capsys, *words, code=3)
 
 
 def test_digests_are_compared_part_by_part(

@@ -218,7 +218,14 @@ def test_every_value_is_a_text(tmp_path: Path, capsys: Caught) -> None:
     """Numbers, truth values, dates: what YAML takes for something else is no text."""
     text = GOOD.replace("args: x", "comment: yes, args: 0x10")
     good(*made_of(tmp_path, text))
-    words: tuple[str | Path, ...] = ("-b", tmp_path / "x.dtb", *OWNER, "-a", "0x10", *guest("b")[1:])
+    words: tuple[str | Path, ...] = (
+        "-b",
+        tmp_path / "x.dtb",
+        *OWNER,
+        "-a",
+        "0x10",
+        *guest("b")[1:],
+    )
     good("digest", "--check", *words)
     capsys.readouterr()
     good("display", "-b", tmp_path / "x.dtb")

@@ -147,6 +147,7 @@ def test_nobody_is_asked_without_a_terminal(
 ) -> None:
     good(*pair.locked)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WORDS + b"\n")))
+    monkeypatch.setattr("getpass.getpass", lambda prompt: os.fsdecode(WORDS))
     assert key_opens(pair, tmp_path) == 2
     assert "no terminal; use --password-file" in capsys.readouterr().err
 
