@@ -51,6 +51,15 @@ class Memory:
             address += len(part)
             view = view[len(part) :]
 
+    def blank(self, address: int, size: int) -> None:
+        """Whole pages become zeros again; `DeviceError` for other places."""
+        self._check(address, size)
+        if address % PAGE_SIZE or size % PAGE_SIZE:
+            raise DeviceError("memory", address, f"0x{size:x} bytes are no whole pages")
+        for number in range(address // PAGE_SIZE, (address + size) // PAGE_SIZE):
+            self._pages.pop(number, None)
+            self._private.discard(number)
+
     def clear(self) -> None:
         """Forget everything, as without power."""
         self._pages, self._private = {}, set()

@@ -119,6 +119,11 @@ class HypervisorMemory:
         _check_normal(address, len(data))
         self._memory.write(address, data)
 
+    def blank(self, address: int, size: int) -> None:
+        """Zero whole pages; errors as `write`, and for what is no whole page."""
+        _check_normal(address, size)
+        self._memory.blank(address, size)
+
 
 def _check_normal(address: int, size: int) -> None:
     if (address | address + max(size, 1) - 1) & SECURE_BIT:

@@ -109,7 +109,9 @@ def _built(path: Path, document: Document) -> BuiltImages:
         raise UsageError(f"{path}: no [image] table, so there is nothing to build")
     try:
         image = ImageSpec.from_mapping(document["image"])
-        return build_images(image, machine_table(path, document))
+        machine = machine_table(path, document)
+        built = {key: machine[key] for key in machine if key not in FURTHER_IMAGES}
+        return build_images(image, built)
     except SettingError as wrong:
         raise UsageError(f"{path}: {wrong}") from wrong
 

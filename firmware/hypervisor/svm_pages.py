@@ -110,6 +110,6 @@ def _share(hypervisor: Hypervisor, vm: Vm, number: int) -> HStatus:
 
 def _call(hypervisor: Hypervisor, call: UvCall, vm: Vm, number: int) -> bool:
     """Whether the ultravisor refused."""
-    source, gpa = hypervisor.source_of(vm, number), number << PAGE_SHIFT
-    status = hypervisor.ultracall(call, vm.lpid, source, gpa, 0, PAGE_SHIFT)
+    gpa = number << PAGE_SHIFT
+    status = hypervisor.ultracall(call, vm.lpid, vm.base + gpa, gpa, 0, PAGE_SHIFT)
     return status != UvStatus.SUCCESS
