@@ -12,7 +12,7 @@ from pefstack import Machine
 from pefstack.firmware.guest.place import Placement
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm
-from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE
+from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE, UvCall
 from pefstack.firmware.ultravisor.effects import Aborted, Entered
 from pefstack.firmware.ultravisor.esm_state import EsmState
 from pefstack.firmware.ultravisor.guest_memory import SecureGuestMemory
@@ -185,10 +185,10 @@ class Substituting(Hypervisor):
         """With the VMs of an honest one."""
         return cls(**{each.name: getattr(honest, each.name) for each in fields(honest)})
 
-    def source_of(self, vm: Vm, number: int) -> int:
-        if number == self.number:
-            return SPARE
-        return super().source_of(vm, number)
+    def ultracall(self, call: UvCall, *args: int) -> int:
+        if call is UvCall.PAGE_IN and page_of(args[2]) == self.number:
+            args = (args[0], SPARE, *args[2:])
+        return super().ultracall(call, *args)
 
 
 def _gate(running: Virtualization) -> Callable[..., tuple[int, ...]]:

@@ -79,7 +79,7 @@ def _copied(uv: Ultravisor, svm: Svm, page: GuestPage, source: int) -> UvStatus:
         if not uv.secure.free_pages:
             return UvStatus.RETRY
         page.secure = uv.secure.allocate()
-    uv.secure.write(page.secure, uv.memory.read(source, PAGE_SIZE))
+    uv.secure.put_page(page.secure, uv.memory.page(source))
     return UvStatus.SUCCESS
 
 
