@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from guest_kit import PASSPHRASE, guest_of, operand_of, sealed_bytes
 from pefstack import FormatError, Machine, UsageError
 from pefstack.firmware.memory_map import UV_TPM_ADDRESS, UV_TPM_SIZE
 from pefstack.images.cpio import read_archive
@@ -20,6 +19,7 @@ from pefstack.tools.built import build_folder, built_files
 from pefstack.tools.cli.app import main
 from pefstack.tools.guest_parts import kernel_parts
 from pefstack.tools.machine_file import BUILT_IN, load
+from sealed_guest_kit import PASSPHRASE, guest_of, operand_of, sealed_bytes
 
 SVM = BUILT_IN / "svm.toml"
 NAMES = ["svm", "svm-v1", "svm-zimage"]
