@@ -84,7 +84,11 @@ class Svm:
 
     def has_page(self, gfn: int) -> bool:
         """Whether a slot has this page."""
-        return any(gfn in slot.pages for slot in self.slots.values())
+        address = gfn << PAGE_SHIFT
+        for slot in self.slots.values():
+            if slot.start <= address < slot.start + slot.size:
+                return True
+        return False
 
     def page(self, gfn: int) -> GuestPage:
         """Its record, made when it is asked for."""
