@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from pefstack import Machine
@@ -93,7 +95,12 @@ def test_a_share_without_end_is_refused_at_once(loaded: Machine) -> None:
     uv.svms[7] = Svm(lpid=7, state=SvmState.SECURE)
     assert hv(uv, UvCall.REGISTER_MEM_SLOT, 7, 0, 1 << 62, 0, 0) == 0
     asked: list[int] = []
-    uv.hypervisor = lambda lpid, number, args: (asked.append(number), (-1,))[1]
+
+    def refuses(lpid: int, number: int, args: Sequence[int]) -> tuple[int, ...]:
+        asked.append(number)
+        return (-1,)
+
+    uv.hypervisor = refuses
     more = (uv.memory.size >> PAGE_SHIFT) + 1
     for count in (more, 1 << 40):
         words = (0, 0, 0, UvCall.SHARE_PAGE, 0, count)
