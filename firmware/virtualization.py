@@ -115,7 +115,9 @@ class Virtualization:
         elif uv is None:
             cpu.set_result(UvStatus.FUNCTION)
         elif cpu.gpr[3] == UvCall.ESM:
-            esm_call.begin(uv, self._esm_caller(uv, vm))
+            refused = esm_call.begin(uv, self._esm_caller(uv, vm))
+            if refused is not None:
+                self._ended(cpu, refused)
         else:
             cpu.set_result(*uv.ultracall(Caller(cpu.msr, vm.lpid, cpu.pid), cpu.gpr))
 
@@ -149,6 +151,9 @@ class Virtualization:
         uv.hypervisor = hypervisor.hypercall
 
     def _run_guest(self, vm: Vm, guest: EarlyBoot) -> bool:
+        if vm.cpu.msr & MSR_S and not self.vm_secure:
+            self._kill(vm, "the secure VM is not there any more")
+            return False
         try:
             wanted = guest.run(vm.cpu, self._memory(vm), self.board.journal)
         except DeviceError as touched:
@@ -217,8 +222,9 @@ class Virtualization:
         )
 
     def _kill(self, vm: Vm, text: str) -> None:
+        """A VM that the hypervisor ended itself is simply not there any more."""
         uv = self.ultravisor
-        if uv is None or not vm.cpu.msr & MSR_S:
+        if uv is None or vm.lpid not in uv.svms:
             self.hypervisor.stop(vm, text)
             return
         reason = Reason(step=0, name="memory", text=text)

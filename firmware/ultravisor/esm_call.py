@@ -11,6 +11,7 @@ from typing import Final
 from pefstack.firmware.ultravisor.codes import (
     TPM_CLOSE,
     HCall,
+    UvStatus,
 )
 from pefstack.firmware.ultravisor.effects import (
     Aborted,
@@ -34,9 +35,29 @@ from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 RECORD_STEP: Final = 5
 
 
-def begin(uv: Ultravisor, caller: EsmCaller) -> None:
-    """A VM makes the call; nothing has happened yet."""
-    uv.calls[caller.lpid] = EsmState(caller=caller)
+_SECOND: Final = Refused(
+    UvStatus.RETRY,
+    Reason(
+        step=RECORD_STEP,
+        name=EsmRefusal.RECORD,
+        text="another call of this VM is not at its end",
+    ),
+)
+
+
+def begin(uv: Ultravisor, caller: EsmCaller) -> Refused | None:
+    """A VM makes the call; None: nothing has happened yet, and it goes on by `step`.
+
+    While another processor of the VM is in the call it is refused, as with a record.
+    """
+    state = EsmState(caller=caller)
+    if caller.lpid not in uv.calls:
+        uv.calls[caller.lpid] = state
+        return None
+    _, outcome = advance(state)
+    refused = outcome if isinstance(outcome, Refused) else _SECOND
+    uv.note(caller.lpid, refused.reason)
+    return refused
 
 
 def run(uv: Ultravisor, lpid: int) -> End:

@@ -104,7 +104,7 @@ class SecureGuestMemory:
 
 def _real_page(uv: Ultravisor, svm: Svm, gfn: int) -> int:
     """Where a page of a secure VM really lies, made when it is first touched."""
-    if gfn in svm.lost or not svm.has_page(gfn):
+    if not svm.has_page(gfn):
         raise DeviceError("guest memory", gfn << PAGE_SHIFT, "no page here")
     page = svm.page(gfn)
     if page.state in NORMAL:

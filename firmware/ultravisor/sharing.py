@@ -42,7 +42,7 @@ def share_page(uv: Ultravisor, lpid: int, first: int, count: int) -> tuple[int, 
 def share(uv: Ultravisor, svm: Svm, first: int, count: int, kind: ShareKind) -> bool:
     """Whether all ``count`` pages from number ``first`` are shared now."""
     wanted = SHARED_AS[kind]
-    if not _have_slots(svm, first, count):
+    if not _have_slots(svm, first, count) or count << PAGE_SHIFT > uv.memory.size:
         return False
     pages = [gfn for gfn in range(first, first + count) if _state(svm, gfn) != wanted]
     if any(_state(svm, gfn) is not PageState.SECURE for gfn in pages):

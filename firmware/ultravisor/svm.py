@@ -68,7 +68,8 @@ class MemorySlot:
 class Svm:
     """The record of one VM from UV_ESM on.
 
-    ``lost``: pages that were the guest's and are gone: a touch ends the VM.
+    ``lost``: pages that were the guest's and are gone: none comes in their place, what
+    was measured cannot be replaced; a touch ends the VM.
     ``own``: secure pages that hold what the ultravisor keeps about it.
     ``rtas_buffer``: guest address of the page that it shares to make RTAS calls.
     """
@@ -83,7 +84,9 @@ class Svm:
     files: ServedFiles | None = field(default=None, repr=False)
 
     def has_page(self, gfn: int) -> bool:
-        """Whether a slot has this page."""
+        """Whether a slot has this page, and it was never taken away."""
+        if gfn in self.lost:
+            return False
         address = gfn << PAGE_SHIFT
         for slot in self.slots.values():
             if slot.start <= address < slot.start + slot.size:
