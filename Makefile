@@ -40,6 +40,7 @@ bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
 	$(BIN)/python benchmarks/esm.py $(SHORT)
+	$(BIN)/python benchmarks/svm.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \
