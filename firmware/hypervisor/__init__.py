@@ -1,0 +1,1 @@
+"""The untrusted hypervisor: what it does with what passes through it."""

@@ -1,0 +1,117 @@
+"""A relay that follows a script of bytes: before, instead of and after each command."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from pefstack.firmware.hypervisor.relay.course import Step
+from pefstack.firmware.hypervisor.relay.generic import deliveries
+from pefstack.firmware.hypervisor.relay.generic.choices import Choices
+from pefstack.firmware.hypervisor.relay.generic.eager import try_sessions
+from pefstack.firmware.hypervisor.relay.generic.moves import MOVES
+from pefstack.firmware.hypervisor.relay.generic.pool import Pool
+from pefstack.firmware.hypervisor.relay.honest import STUCK, Honest
+from pefstack.firmware.hypervisor.relay.protocol import NOTHING_MORE, Known
+from pefstack.firmware.hypervisor.relay.wire import (
+    FAILED,
+    parameters_of,
+    sized_values,
+)
+from pefstack.hw.tpm.codes import TpmCc
+from pefstack.hw.tpm.crypto.stream import Stream
+from pefstack.hw.tpm.interface import TpmInterface
+
+SCRIPT_SIZE: Final = 512  # bytes of a script that is drawn: some ten conversations
+_MOVES_BEFORE: Final = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+_HABITS: Final = (0, 1, 1, 2)
+_WILD: Final = 24  # of 256 commands that are delivered in another way
+_EAGER: Final = 192  # of 256 scripts
+_STEPS: Final = tuple(Step)
+
+
+class Scripted(Honest):
+    """A script decides which habits it has, and what it does with each command.
+
+    A habit is what it always does at a step. ``done``: what it did, in words.
+    """
+
+    def __init__(
+        self,
+        script: bytes,
+        tpm: TpmInterface,
+        stream: Stream,
+        known: Known = NOTHING_MORE,
+    ) -> None:
+        super().__init__(tpm, stream, known)
+        self.choices = Choices(script)
+        self.pool = Pool(self, self.choices)
+        self.done: list[str] = []
+        self.held = self.import_body = b""
+        self.storage_key = (known.storage_key, self._name_of(known.storage_key))
+        self.eager = self.choices.odds(_EAGER)
+        self.habits = dict(self._habit() for _ in range(self.choices.of(_HABITS)))
+
+    def answered(self, step: Step, command: bytes) -> bytes:
+        """Whatever the script makes of it."""
+        if self.eager:
+            with suppress(*STUCK):
+                try_sessions(self, step, command)
+        self._move(command)
+        deliver = self.habits.get(step)
+        if deliver is None or self.choices.odds(_WILD):
+            options = deliveries.at(step)
+            deliver = self.choices.of(options) if self._is_wild() else options[0]
+        try:
+            answer = deliver(self, command)
+        except STUCK:
+            answer = FAILED
+        self._note(step.value, deliver)
+        self._move(command)
+        return answer
+
+    def _is_wild(self) -> bool:
+        return self.choices.odds(_WILD)
+
+    def _habit(self) -> tuple[Step, deliveries.Delivery]:
+        step = self.choices.of(_STEPS)
+        return step, self.choices.of(deliveries.at(step))
+
+    def _move(self, command: bytes) -> None:
+        for _ in range(self.choices.of(_MOVES_BEFORE)):
+            move = self.choices.of(MOVES)
+            with suppress(*STUCK):
+                move(self, command)
+            self._note("move", move)
+
+    def _note(self, where: str, deed: object) -> None:
+        inner = getattr(deed, "func", deed)  # of a partial
+        self.done.append(f"{where}: {getattr(inner, '__name__', inner)}")
+
+    def _name_of(self, handle: int) -> bytes:
+        raw = self.hands.plain(TpmCc.READ_PUBLIC, (handle,))
+        with suppress(*STUCK):
+            return sized_values(parameters_of(TpmCc.READ_PUBLIC, raw), 2)[1]
+        return b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyRelay:
+    """A row of the table: a script of random bytes."""
+
+    what: str
+
+    def make(
+        self, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
+    ) -> Scripted:
+        """A relay whose script is drawn first."""
+        return Scripted(stream.random_bytes(SCRIPT_SIZE), tpm, stream, known)
+
+
+SCRIPTED: Final = {
+    "generic": AnyRelay(
+        what="Does anything: answers itself, drops, repeats, reorders, delays, changes "
+        "and invents commands, as random bytes decide."
+    ),
+}

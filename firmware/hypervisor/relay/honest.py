@@ -1,0 +1,123 @@
+"""A relay that hands everything on, and one that interferes at steps of its choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pefstack.firmware.hypervisor.relay.course import Course, Step
+from pefstack.firmware.hypervisor.relay.hands import Hands
+from pefstack.firmware.hypervisor.relay.protocol import (
+    NOTHING_MORE,
+    Exchange,
+    Known,
+    Relay,
+)
+from pefstack.firmware.hypervisor.relay.wire import FAILED
+from pefstack.hw.tpm.crypto.stream import Stream
+from pefstack.hw.tpm.interface import TpmInterface
+from pefstack.hw.tpm.response_codes import Refusal
+from pefstack.images.errors import FormatError
+
+
+@dataclass(slots=True)
+class Spoils:
+    """What an attack over several attempts has so far."""
+
+    private: bytes = b""
+    loaded: int = 0
+
+
+class Honest(Relay):
+    """Hands everything on.
+
+    ``seen``: what passed, as the ultravisor saw it; ``outcomes``: what an attack got.
+    """
+
+    def __init__(
+        self, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
+    ) -> None:
+        self.hands = Hands(tpm, stream)
+        self.known = known
+        self.course = Course()
+        self.spoils = Spoils()
+        self.seen: list[Exchange] = []
+        self.outcomes: list[bytes] = []
+
+    def execute(self, command: bytes) -> bytes:
+        """What the ultravisor gets."""
+        step = self.course.enter(command)
+        answer = self.answered(step, command)
+        self.seen.append(Exchange(command, answer))
+        return answer
+
+    def operand_slot(self, body: bytes) -> bytes:
+        """As it was."""
+        return body
+
+    def answered(self, step: Step, command: bytes) -> bytes:
+        """The answer to a command at a step: here the TPM's."""
+        return self.passed(command)
+
+    def passed(self, command: bytes) -> bytes:
+        """The TPM's answer to a command of the ultravisor, changed or not."""
+        answer = self.hands.tpm.execute(command)
+        self.course.note(answer)
+        return answer
+
+
+Deed = Callable[[Honest, bytes], bytes]
+"""Of the relay and the ultravisor's command: an answer, to be used or given."""
+STUCK: Final = (
+    FormatError,
+    Refusal,
+    ValueError,
+)  # the TPM did not answer as the deed expects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """Deeds before a command is handed on, deeds instead of that, and a slot's change.
+
+    ``before`` gives an outcome, ``instead`` the ultravisor's answer.
+    """
+
+    what: str
+    before: Mapping[Step, Deed] = field(default_factory=dict)
+    instead: Mapping[Step, Deed] = field(default_factory=dict)
+    slot: Deed | None = None
+
+    def make(
+        self, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
+    ) -> Interfering:
+        """A relay with this attack."""
+        return Interfering(self, tpm, stream, known)
+
+
+class Interfering(Honest):
+    """A relay with one attack; what that leaves alone is handed on."""
+
+    def __init__(
+        self, attack: Attack, tpm: TpmInterface, stream: Stream, known: Known
+    ) -> None:
+        super().__init__(tpm, stream, known)
+        self.attack = attack
+
+    def answered(self, step: Step, command: bytes) -> bytes:
+        """With the deeds for this step."""
+        before, instead = self.attack.before.get(step), self.attack.instead.get(step)
+        if before:
+            self.outcomes.append(self._done(before, command))
+        return self._done(instead, command) if instead else self.passed(command)
+
+    def operand_slot(self, body: bytes) -> bytes:
+        """The attack's, if it has one."""
+        return self.attack.slot(self, body) if self.attack.slot else body
+
+    def _done(self, deed: Deed, command: bytes) -> bytes:
+        """A deed that cannot go on ends in a failure, never in an exception."""
+        try:
+            return deed(self, command)
+        except STUCK:
+            return FAILED
