@@ -11,7 +11,6 @@ from pefstack.firmware.hypervisor.relay.course import Step
 from pefstack.firmware.hypervisor.relay.honest import Attack, Honest
 from pefstack.firmware.hypervisor.relay.own_session import ALG, CONTINUE
 from pefstack.firmware.hypervisor.relay.wire import SUCCESS, RawCommand
-from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.selections import selection_bytes
 
 OTHER_PCR: Final = 23
@@ -52,33 +51,39 @@ def flipped(relay: Honest, command: bytes) -> bytes:
 
 
 _FLIPPED: Final = {
-    TpmCc.READ_PUBLIC: ("ReadPublic", Step.READ_PUBLIC),
-    TpmCc.POLICY_SECRET: ("PolicySecret", Step.AUTHORIZE_IMPORT),
-    TpmCc.IMPORT: ("Import", Step.IMPORT),
-    TpmCc.LOAD: ("Load", Step.LOAD),
-    TpmCc.UNSEAL: ("Unseal", Step.UNSEAL),
+    "ReadPublic": Step.READ_PUBLIC,
+    "PolicySecret": Step.AUTHORIZE_IMPORT,
+    "Import": Step.IMPORT,
+    "Load": Step.LOAD,
+    "Unseal": Step.UNSEAL,
 }
 ALTERED: Final = {
     "B5": Attack(
         what="Clears the encrypt attribute in the ultravisor's Unseal.",
+        stopped_by="the attributes are under the command's HMAC",
         instead={Step.UNSEAL: partial(_changed, _in_clear)},
     ),
     **{
         f"D3-{name}": Attack(
-            what=f"Flips one bit of the answer to {name}.", instead={step: flipped}
+            what=f"Flips one bit of the answer to {name}.",
+            stopped_by="the HMAC of each answer, checked before its use",
+            instead={step: flipped},
         )
-        for name, step in _FLIPPED.values()
+        for name, step in _FLIPPED.items()
     },
     "D4": Attack(
         what="Swallows PolicyPCR and answers success.",
+        stopped_by="PCR 6 in the policies: the TPM misses it at Import",
         instead={Step.PCR_IMPORT: _swallowed},
     ),
     "D5": Attack(
         what="Changes PolicyPCR to another PCR.",
+        stopped_by="PCR 6 in the policies: the TPM misses it at Import",
         instead={Step.PCR_IMPORT: partial(_changed, _other_pcr)},
     ),
     "E6": Attack(
         what="Redirects PolicySecret to a session of its own.",
+        stopped_by="the Name of P's handle is under A's HMAC",
         instead={Step.AUTHORIZE_IMPORT: partial(_changed, _own_session)},
     ),
 }

@@ -13,8 +13,8 @@ from pefstack.firmware.hypervisor.relay.wire import (
     parameters_of,
     rc_of,
     sized_values,
+    take_sized,
 )
-from pefstack.hw.tpm.client_call import take_sized
 from pefstack.hw.tpm.codes import TpmCc, TpmSe
 from pefstack.images.errors import FormatError
 

@@ -7,8 +7,7 @@ from typing import Final
 from pefstack.firmware.hypervisor.relay.course import Step
 from pefstack.firmware.hypervisor.relay.honest import Attack, Deed, Honest
 from pefstack.firmware.hypervisor.relay.wire import FAILED, number
-from pefstack.hw.tpm import client
-from pefstack.hw.tpm.codes import TpmCap, TpmHt
+from pefstack.hw.tpm.codes import TpmHt
 
 _SHIFT: Final = 24
 _KINDS: Final = (TpmHt.TRANSIENT, TpmHt.HMAC_SESSION, TpmHt.POLICY_SESSION)
@@ -27,8 +26,7 @@ def loaded_handles(relay: Honest) -> list[int]:
     """Everything that is loaded in the TPM, by GetCapability."""
     found: list[int] = []
     for kind in _KINDS:
-        raw = client.get_capability(TpmCap.HANDLES, kind << _SHIFT, _MOST)
-        answer = relay.hands.send(raw)
+        answer = relay.hands.handles(kind << _SHIFT, _MOST)
         ends = range(19, 19 + 4 * number(answer, 15), 4)
         handles = [number(answer, at) for at in ends]
         found += [each for each in handles if each >> _SHIFT == kind]
@@ -47,11 +45,18 @@ def _always(deed: Deed) -> dict[Step, Deed]:
 
 DENYING: Final = {
     "deny": Attack(
-        what="Answers every command with a failure.", instead=_always(_refuse)
+        what="Answers every command with a failure.",
+        stopped_by="nothing: no protocol can",
+        instead=_always(_refuse),
     ),
-    "silent": Attack(what="Answers nothing at all.", instead=_always(_silence)),
+    "silent": Attack(
+        what="Answers nothing at all.",
+        stopped_by="nothing: no protocol can",
+        instead=_always(_silence),
+    ),
     "flush": Attack(
         what="Flushes every session and object before Unseal.",
+        stopped_by="nothing: no protocol can",
         instead={Step.UNSEAL: _flush_all},
     ),
 }

@@ -47,26 +47,32 @@ def _undefine(relay: Honest, _: bytes) -> bytes:
 EMPTY_AUTH: Final = {
     "A4": Attack(
         what="Unseals the loaded object with its empty authValue.",
+        stopped_by="userWithAuth clear in the object",
         before={Step.AUTHORIZE_UNSEAL: _unseal},
     ),
     "A6": Attack(
         what="Imports the slot with the storage key's empty authValue.",
+        stopped_by="userWithAuth clear in the storage key",
         before={Step.IMPORT: _import},
     ),
     "A7": Attack(
         what="Changes the authValue of the loaded object with its empty one.",
+        stopped_by="adminWithPolicy set in the object",
         before={Step.AUTHORIZE_UNSEAL: _change_object},
     ),
     "A9": Attack(
         what="Duplicates the loaded object with its empty authValue.",
+        stopped_by="adminWithPolicy set in the object",
         before={Step.AUTHORIZE_UNSEAL: _duplicate},
     ),
     "A10": Attack(
         what="Changes the authValue of the storage key with its empty one.",
+        stopped_by="the storage key is a primary, which keeps its authValue",
         before={Step.START_A: _change_storage_key},
     ),
     "A11": Attack(
         what="Deletes the index, to define it again with a password of its own.",
+        stopped_by="OPAL has locked the platform hierarchy",
         before={Step.START_A: _undefine},
     ),
 }

@@ -12,7 +12,7 @@ from pefstack.firmware.hypervisor.relay.own_session import (
     NONCE_SIZE,
     OwnSession,
 )
-from pefstack.firmware.hypervisor.relay.protocol import Exchange
+from pefstack.firmware.hypervisor.relay.protocol import Carrier
 from pefstack.firmware.hypervisor.relay.wire import (
     RawCommand,
     SessionUse,
@@ -21,10 +21,9 @@ from pefstack.firmware.hypervisor.relay.wire import (
     sessions_of,
     sized_values,
 )
-from pefstack.hw.tpm.codes import TpmAlgId, TpmCc, TpmRh, TpmSe
+from pefstack.hw.tpm.codes import TpmAlgId, TpmCap, TpmCc, TpmRh, TpmSe, TpmSu
 from pefstack.hw.tpm.crypto import sessions
 from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.hw.tpm.interface import TpmInterface
 from pefstack.hw.tpm.response_codes import TpmRc
 from pefstack.hw.tpm.selections import selection_bytes
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint8, put_uint16, put_uint32
@@ -37,17 +36,17 @@ _AES: Final = Symmetric(alg=TpmAlgId.AES, key_bits=AES_BITS, mode=TpmAlgId.CFB)
 class Hands:
     """What the relay does to the TPM itself.
 
-    ``sent``: all of it. ``keys``: of every session that it started, ``sessions``: those
-    of them that may still be there, by handle.
+    ``view``: whatever it has had in its hands. ``last``: the TPM's last answer to it.
+    ``sessions``: those that it started and that may still be there, by handle.
     """
 
-    __slots__ = ("keys", "sent", "sessions", "stream", "tpm")
+    __slots__ = ("last", "sessions", "stream", "tpm", "view")
 
-    def __init__(self, tpm: TpmInterface, stream: Stream) -> None:
+    def __init__(self, tpm: Carrier, stream: Stream) -> None:
         self.tpm = tpm
         self.stream = stream
-        self.sent: list[Exchange] = []
-        self.keys: list[bytes] = [b""]
+        self.view: list[bytes] = []
+        self.last = b""
         self.sessions: dict[int, OwnSession] = {}
 
     def send(self, command: bytes) -> bytes:
@@ -55,7 +54,14 @@ class Hands:
         answer = self.tpm.execute(command)
         if rc_of(answer) == TpmRc.RETRY:
             answer = self.tpm.execute(command)
-        self.sent.append(Exchange(command, answer))
+        self.view += command, answer
+        self.last = answer
+        return answer
+
+    def carry(self, command: bytes) -> bytes:
+        """A command of the ultravisor, changed or not."""
+        answer = self.tpm.execute(command)
+        self.view += command, answer
         return answer
 
     def plain(
@@ -130,7 +136,7 @@ class Hands:
         key = sessions.session_key(ALG, b"", salt, nonce_tpm, nonce)
         own = OwnSession(handle=handle_of(answer), key=key, nonce_tpm=nonce_tpm)
         self.sessions[own.handle] = own
-        self.keys.append(key)
+        self.view.append(key)
         return own
 
     def start_raw(
@@ -149,6 +155,21 @@ class Hands:
         """FlushContext of anything, of whomever."""
         self.sessions.pop(handle, None)
         self.plain(TpmCc.FLUSH_CONTEXT, parameters=put_uint32(handle))
+
+    def extend(self, pcr: int, digest: bytes) -> bytes:
+        """PCR_Extend of a PCR that anybody may extend."""
+        body = put_uint32(1) + put_uint16(ALG) + digest
+        return self.by_password(TpmCc.PCR_EXTEND, (pcr,), body)
+
+    def startup(self) -> bytes:
+        """Startup(CLEAR)."""
+        return self.plain(TpmCc.STARTUP, parameters=put_uint16(TpmSu.CLEAR))
+
+    def handles(self, first: int, most: int) -> bytes:
+        """GetCapability of the handles from one on."""
+        words = int(TpmCap.HANDLES), first, most
+        body = b"".join(put_uint32(word) for word in words)
+        return self.plain(TpmCc.GET_CAPABILITY, parameters=body)
 
     def policy_pcr(self, policy: int, pcr: int) -> bytes:
         """PolicyPCR in any session."""

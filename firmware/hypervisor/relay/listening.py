@@ -33,13 +33,14 @@ def heard(exchange: Exchange, key: bytes = b"") -> bytes:
 
 def _listen(relay: Honest, command: bytes) -> bytes:
     answer = relay.passed(command)
-    relay.outcomes.append(heard(Exchange(command, answer)))
+    relay.got(heard(Exchange(command, answer)))
     return answer
 
 
 LISTENING: Final = {
     "C": Attack(
         what="Hands everything on, and decrypts what it hears with an empty key.",
+        stopped_by="the salt: without it what encrypts the answer is empty",
         instead={Step.UNSEAL: _listen, Step.RSA_DECRYPT: _listen},
     ),
 }

@@ -96,6 +96,7 @@ LOCKBOX: Final = {
     "V-change": Attack(
         what="Changes the wrapping key's password under branch B, loads the copy and "
         "decrypts the lockbox with it.",
+        stopped_by="PolicySecret(platform) in branch B: profile strict, not real",
         before={Step.RSA_DECRYPT: _take_over},
     ),
 }

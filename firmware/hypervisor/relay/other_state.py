@@ -9,13 +9,12 @@ from pefstack.firmware.hypervisor.relay.empty_auth import NEW_AUTH, OWN_PASSWORD
 from pefstack.firmware.hypervisor.relay.honest import Attack, Honest
 from pefstack.firmware.hypervisor.relay.own_session import ALG
 from pefstack.firmware.hypervisor.relay.substituted import next_use
-from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import DIGEST_SIZE, TpmCc, TpmRh
 from pefstack.hw.tpm.structures import put_uint32
 
 
 def _extend(relay: Honest, digest: bytes) -> bytes:
-    return relay.hands.send(client.pcr_extend(relay.known.pcr, {ALG: digest}))
+    return relay.hands.extend(relay.known.pcr, digest)
 
 
 def _move_on(relay: Honest, _: bytes) -> bytes:
@@ -24,10 +23,11 @@ def _move_on(relay: Honest, _: bytes) -> bytes:
 
 def _reset(relay: Honest) -> None:
     """The TPM alone, while the machine goes on; and the boot's extends again."""
-    relay.hands.tpm.power_off()
-    relay.hands.tpm.power_on()
+    if relay.known.reset_tpm is None:
+        raise ValueError("on this board the TPM is not reset alone")
+    relay.known.reset_tpm()
     relay.hands.sessions.clear()
-    relay.hands.send(client.startup())
+    relay.hands.startup()
     for digest in relay.known.extends:
         _extend(relay, digest)
 
@@ -56,10 +56,15 @@ def _after_reset(relay: Honest, command: bytes) -> bytes:
 
 
 OTHER_STATE: Final = {
-    "G2": Attack(what="Extends PCR 6 once more.", before={Step.START_A: _move_on}),
+    "G2": Attack(
+        what="Extends PCR 6 once more.",
+        stopped_by="PCR 6 in the policies",
+        before={Step.START_A: _move_on},
+    ),
     "L1": Attack(
         what="Resets the TPM alone, repeats the extends and sets a password of its "
         "own: the limit, no format helps.",
+        stopped_by="nothing but the board, which resets TPM and processor together",
         before={Step.IMPORT: _after_reset},
     ),
 }

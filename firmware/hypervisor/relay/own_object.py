@@ -81,7 +81,7 @@ def _redirected(relay: Honest, command: bytes) -> bytes:
     """Unseal of the own object; the TPM's answer is the outcome."""
     parts = replace(RawCommand.from_bytes(command), handles=(relay.spoils.loaded,))
     answer = relay.passed(parts.to_bytes())
-    relay.outcomes.append(answer)
+    relay.got(answer)
     return answer
 
 
@@ -102,15 +102,18 @@ def _own_slot(relay: Honest, body: bytes) -> bytes:
 OWN_OBJECT: Final = {
     "D1": Attack(
         what="Redirects Unseal to an object of its own under the same policy.",
+        stopped_by="the Name of the object in Unseal's cpHash",
         before={Step.AUTHORIZE_UNSEAL: _make},
         instead={Step.UNSEAL: _redirected},
     ),
     "D2": Attack(
         what="Answers Load with the handle of an object of its own.",
+        stopped_by="the Name of the object in Unseal's cpHash",
         instead={Step.LOAD: _other_handle},
     ),
     "D6": Attack(
         what="Replaces the slot in the operand by sealed data of its own.",
+        stopped_by="nothing in the protocol: with its seed the operand's HMAC is wrong",
         slot=_own_slot,
     ),
 }

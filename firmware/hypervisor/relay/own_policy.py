@@ -51,28 +51,35 @@ def _secret_with(password: bytes | None, relay: Honest, _: bytes) -> bytes:
     return relay.hands.policy_secret(relay.known.nv_index, own.handle, password)
 
 
-def _before_unseal(what: str, deed: Deed) -> Attack:
-    return Attack(what=what, before={Step.AUTHORIZE_UNSEAL: deed})
+def _before_unseal(what: str, stopped_by: str, deed: Deed) -> Attack:
+    before = {Step.AUTHORIZE_UNSEAL: deed}
+    return Attack(what=what, stopped_by=stopped_by, before=before)
 
 
 OWN_POLICY: Final = {
     "A1": _before_unseal(
         "Unseals the loaded object with an own session that has PolicyPCR alone.",
+        "PolicySecret in the object's policy",
         unseal,
     ),
     "A2": _before_unseal(
-        "Guesses the index's password in PolicySecret.", partial(_secret_with, GUESS)
+        "Guesses the index's password in PolicySecret.",
+        "PolicySecret: the password is random",
+        partial(_secret_with, GUESS),
     ),
     "A3": _before_unseal(
         "Gives the password of an earlier boot to PolicySecret.",
+        "PolicySecret: the password is new at each boot",
         partial(_secret_with, None),
     ),
     "A5": Attack(
         what="Imports the slot with an own session that has PolicyPCR alone.",
+        stopped_by="PolicySecret in the storage key's policy",
         before={Step.IMPORT: import_slot},
     ),
     "A8": _before_unseal(
         "Duplicates the loaded object with an own session that has PolicyPCR alone.",
+        "no PolicyCommandCode(Duplicate) in the object's policy",
         duplicate,
     ),
 }

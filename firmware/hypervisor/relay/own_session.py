@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pefstack.firmware.hypervisor.relay.wire import SessionUse, sized_values
-from pefstack.hw.tpm.client_call import take_sized
+from pefstack.firmware.hypervisor.relay.wire import (
+    SessionUse,
+    sized_values,
+    take_sized,
+)
 from pefstack.hw.tpm.codes import TpmAlgId, TpmaSession
 from pefstack.hw.tpm.crypto import hashes, sessions
+from pefstack.hw.tpm.crypto.stream import Stream
 
 NONCE_SIZE: Final = 32
 ALG: Final = TpmAlgId.SHA256
 AES_BITS: Final = 128
+SALT_LABEL: Final = b"SECRET\0"
 CONTINUE: Final = int(TpmaSession.CONTINUE_SESSION)
 
 
@@ -40,6 +45,14 @@ class OwnSession:
     def newer(self, nonce_tpm: bytes) -> OwnSession:
         """After a command that it authorized."""
         return replace(self, nonce_tpm=nonce_tpm)
+
+
+def hidden_for(modulus: bytes, salt: bytes, stream: Stream) -> bytes:
+    """encryptedSalt for an RSA key with the usual exponent."""
+    from pefstack.hw.tpm.crypto import rsa
+
+    n = int.from_bytes(modulus, "big")
+    return rsa.oaep_encrypt(n, rsa.DEFAULT_EXPONENT, ALG, SALT_LABEL, salt, stream)
 
 
 def opened(

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pefstack.firmware.pef_objects import NV_INDEX, STORAGE_KEY, WRAPPING_KEY
 
 
+class Carrier(Protocol):
+    """What a relay passes commands on to: a TPM, or one more relay."""
+
+    def execute(self, command: bytes) -> bytes:
+        """Answer one command."""
+        ...
+
+
 class Relay(Protocol):
     """Between ultravisor and TPM, which every byte passes (H_SVM_TPM_COMM)."""
+
+    @property
+    def view(self) -> list[bytes]:
+        """Everything that it has seen, sent and worked out, in order: for oracles."""
+        ...
 
     def execute(self, command: bytes) -> bytes:
         """What the ultravisor gets as the answer to its command; may be anything."""
@@ -20,6 +34,10 @@ class Relay(Protocol):
 
         ``body``: TPM2B of public area, duplicate and seed.
         """
+        ...
+
+    def storage_key(self, public: bytes) -> bytes:
+        """What a broken OPAL hands over as the storage key's TPMT_PUBLIC."""
         ...
 
 
@@ -37,7 +55,7 @@ class Known:
 
     ``extends``: what the boot extended into ``pcr``, SHA-256, from the event log.
     ``passwords``: the index's at earlier boots, learnt somehow. ``recorded``: traffic
-    of earlier runs.
+    of earlier runs. ``reset_tpm``: on a board that can reset the TPM alone.
     """
 
     storage_key: int = STORAGE_KEY
@@ -47,6 +65,7 @@ class Known:
     extends: tuple[bytes, ...] = ()
     passwords: tuple[bytes, ...] = field(default=(), repr=False)
     recorded: tuple[Exchange, ...] = ()
+    reset_tpm: Callable[[], None] | None = field(default=None, repr=False)
 
 
 NOTHING_MORE = Known()

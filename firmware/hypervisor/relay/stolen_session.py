@@ -29,28 +29,34 @@ def _load(relay: Honest, command: bytes) -> bytes:
 def _twice(relay: Honest, command: bytes) -> bytes:
     """The ultravisor gets the first answer, the relay the second."""
     first = relay.passed(command)
-    relay.outcomes.append(relay.hands.send(command))
+    relay.got(relay.hands.send(command))
     return first
 
 
 STOLEN_SESSION: Final = {
     "B1": Attack(
         what="Unseals with the ultravisor's authorized session and an empty HMAC.",
+        stopped_by="the salt: the session's key is secret",
         before={Step.UNSEAL: partial(_unseal, 0)},
     ),
     "B2": Attack(
         what="Unseals with the ultravisor's authorized session and a random HMAC.",
+        stopped_by="the salt: the session's key is secret",
         before={Step.UNSEAL: partial(_unseal, NONCE_SIZE)},
     ),
     "B3": Attack(
         what="Loads the object with the ultravisor's authorized session.",
+        stopped_by="the salt: the session's key is secret",
         before={Step.LOAD: _load},
     ),
     "B4": Attack(
-        what="Sends the ultravisor's Unseal twice.", instead={Step.UNSEAL: _twice}
+        what="Sends the ultravisor's Unseal twice.",
+        stopped_by="the use of P resets its policy",
+        instead={Step.UNSEAL: _twice},
     ),
     "E7": Attack(
         what="Sends the ultravisor's PolicySecret twice.",
+        stopped_by="A's nonce is new with each use",
         instead={Step.AUTHORIZE_IMPORT: _twice},
     ),
 }

@@ -7,7 +7,11 @@ from typing import Final
 
 from pefstack.firmware.hypervisor.relay.course import Step
 from pefstack.firmware.hypervisor.relay.honest import Attack, Honest
-from pefstack.firmware.hypervisor.relay.own_session import CONTINUE, NONCE_SIZE
+from pefstack.firmware.hypervisor.relay.own_session import (
+    CONTINUE,
+    NONCE_SIZE,
+    hidden_for,
+)
 from pefstack.firmware.hypervisor.relay.wire import (
     SUCCESS,
     RawCommand,
@@ -17,7 +21,6 @@ from pefstack.firmware.hypervisor.relay.wire import (
     rc_of,
     sized_values,
 )
-from pefstack.hw.tpm.client_salt import SaltKey, hidden_salt
 from pefstack.hw.tpm.codes import (
     HANDLE_TYPE_SHIFT,
     TpmaSession,
@@ -30,13 +33,11 @@ from pefstack.hw.tpm.sealing import read_key
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint8, put_uint32
 from pefstack.images.errors import FormatError
 
-EXPONENT: Final = 65537
-
 
 def unsalted(kind: int, relay: Honest, _: bytes) -> bytes:
     """The answer to a StartAuthSession of the relay's own."""
     relay.hands.start(kind)
-    return relay.hands.sent[-1].answer
+    return relay.hands.last
 
 
 def salted(relay: Honest, _: bytes) -> bytes:
@@ -46,11 +47,10 @@ def salted(relay: Honest, _: bytes) -> bytes:
     modulus = read_key(sized_values(parameters_of(TpmCc.READ_PUBLIC, raw), 1)[0]).unique
     if not isinstance(modulus, bytes):
         raise FormatError("storage key", "unique", 0, "a point", "a modulus")
-    salt, padding = (hands.stream.random_bytes(NONCE_SIZE) for _ in range(2))
-    key = SaltKey(modulus=int.from_bytes(modulus, "big"), exponent=EXPONENT)
-    hidden = hidden_salt(key, salt, padding)
+    salt = hands.stream.random_bytes(NONCE_SIZE)
+    hidden = hidden_for(modulus, salt, hands.stream)
     hands.start(salt_key=handle, salt=salt, encrypted_salt=hidden)
-    return hands.sent[-1].answer
+    return hands.last
 
 
 def swapped(relay: Honest, command: bytes) -> bytes:
@@ -119,34 +119,41 @@ SUBSTITUTED: Final = {
     "E1": Attack(
         what="Keeps the object of an attempt loaded, gives the next one its own "
         "session for P, and unseals once that is authorized.",
+        stopped_by="the proof of P",
         before={Step.IMPORT: _unseal_kept},
         instead={Step.START_P: _once_kept, Step.FLUSH_CONTEXT: _keep},
     ),
     "E2": Attack(
         what="Gives the ultravisor a session of its own for P, with a salt of its own.",
+        stopped_by="the proof of P",
         instead={Step.START_P: salted},
     ),
     "E3": Attack(
         what="Gives the ultravisor a session of its own for P.",
+        stopped_by="the proof of P",
         instead={Step.START_P: _OWN_P},
     ),
     "E4": Attack(
         what="Gives the ultravisor a session of its own for P and forges its proof.",
+        stopped_by="the HMAC of each answer, checked before its use",
         instead={Step.START_P: _OWN_P, Step.READ_PUBLIC: forged},
     ),
     "E5": Attack(
         what="Flushes P after its proof, starts a session with the same handle, and "
         "imports, loads and unseals with it, an attempt each.",
+        stopped_by="nonceTPM in PolicySecret",
         before={Step.IMPORT: next_use},
         instead={Step.AUTHORIZE_IMPORT: swapped},
     ),
     "E9": Attack(
         what="Gives the ultravisor a session of its own for A.",
+        stopped_by="the bound and salted A, whose HMAC PolicySecret needs",
         instead={Step.START_A: partial(unsalted, TpmSe.HMAC)},
     ),
     "E10": Attack(
         what="Gives the ultravisor a session of its own for P, and imports, loads and "
         "unseals with it, an attempt each.",
+        stopped_by="the proof of P",
         before={Step.IMPORT: next_use},
         instead={Step.START_P: _OWN_P},
     ),

@@ -14,14 +14,19 @@ from pefstack.firmware.hypervisor.relay.honest import Attack
 from pefstack.firmware.hypervisor.relay.listening import LISTENING
 from pefstack.firmware.hypervisor.relay.lockbox import LOCKBOX
 from pefstack.firmware.hypervisor.relay.other_state import OTHER_STATE
+from pefstack.firmware.hypervisor.relay.own_key import OWN_KEY
 from pefstack.firmware.hypervisor.relay.own_object import OWN_OBJECT
 from pefstack.firmware.hypervisor.relay.own_policy import OWN_POLICY
-from pefstack.firmware.hypervisor.relay.protocol import NOTHING_MORE, Known, Relay
+from pefstack.firmware.hypervisor.relay.protocol import (
+    NOTHING_MORE,
+    Carrier,
+    Known,
+    Relay,
+)
 from pefstack.firmware.hypervisor.relay.stolen_session import STOLEN_SESSION
 from pefstack.firmware.hypervisor.relay.substituted import SUBSTITUTED
 from pefstack.firmware.hypervisor.relay.ticket import TICKET
 from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.hw.tpm.interface import TpmInterface
 
 
 class RelayKind(Protocol):
@@ -32,14 +37,19 @@ class RelayKind(Protocol):
         """What the relay does, in one sentence."""
         ...
 
-    def make(
-        self, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
-    ) -> Relay:
+    @property
+    def stopped_by(self) -> str:
+        """The defence of esm.md 4.3 (V: 4.1) that stops it, or that nothing does."""
+        ...
+
+    def make(self, tpm: Carrier, stream: Stream, known: Known = NOTHING_MORE) -> Relay:
         """A relay in front of a TPM; it lives as long as the hypervisor runs."""
         ...
 
 
-HONEST: Final = Attack(what="Hands every command and every answer on.")
+HONEST: Final = Attack(
+    what="Hands every command and every answer on.", stopped_by="nothing: no attack"
+)
 RELAYS: Final[Mapping[str, RelayKind]] = MappingProxyType(
     {
         "honest": HONEST,
@@ -50,6 +60,7 @@ RELAYS: Final[Mapping[str, RelayKind]] = MappingProxyType(
         **OWN_OBJECT,
         **ALTERED,
         **SUBSTITUTED,
+        **OWN_KEY,
         **TICKET,
         **OTHER_STATE,
         **LOCKBOX,
@@ -60,7 +71,7 @@ RELAYS: Final[Mapping[str, RelayKind]] = MappingProxyType(
 
 
 def relay_named(
-    name: str, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
+    name: str, tpm: Carrier, stream: Stream, known: Known = NOTHING_MORE
 ) -> Relay:
     """A relay by its id; KeyError for an id that `RELAYS` does not have."""
     return RELAYS[name].make(tpm, stream, known)

@@ -12,8 +12,8 @@ from pefstack.firmware.hypervisor.relay.wire import (
     parameters_of,
     rc_of,
     sized_values,
+    take_sized,
 )
-from pefstack.hw.tpm.client_call import take_sized
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.structures import put_tpm2b
 
@@ -42,6 +42,7 @@ def _unseal(relay: Honest, _: bytes) -> bytes:
 TICKET: Final = {
     "F1": Attack(
         what="Takes the ticket out of PolicySecret's answer for a session of its own.",
+        stopped_by="expiration 0: the ticket is null",
         before={Step.AUTHORIZE_UNSEAL: _unseal},
     ),
 }

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
-from pefstack.hw.tpm.client_call import malformed, take_sized
 from pefstack.hw.tpm.codes import HEADER_SIZE, TpmCc, TpmRh, TpmSt
 from pefstack.hw.tpm.response_codes import TpmRc
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint8, put_uint32
+from pefstack.images.errors import FormatError
 
 _HEADER: Final = Struct(">HII")
 SUCCESS: Final = _HEADER.pack(TpmSt.NO_SESSIONS, HEADER_SIZE, 0)
@@ -68,7 +68,8 @@ class RawCommand:
         """FormatError for what no ultravisor sends."""
         code = code_of(raw)
         if code not in HANDLES:
-            raise malformed("commandCode", 6, f"0x{code:x}", "one of a conversation")
+            found, known = f"0x{code:x}", "one of a conversation"
+            raise FormatError("TPM command", "commandCode", 6, found, known)
         at = HEADER_SIZE + 4 * HANDLES[TpmCc(code)]
         handles = tuple(number(raw, each) for each in range(HEADER_SIZE, at, 4))
         if raw[:2] != TpmSt.SESSIONS.to_bytes(2, "big"):
@@ -116,6 +117,16 @@ def _parts(code: int, answer: bytes) -> tuple[bytes, bytes]:
         return answer[at:], b""
     start, end = at + 4, at + 4 + number(answer, at)
     return answer[start:end], answer[end:]
+
+
+def take_sized(body: bytes, offset: int) -> tuple[bytes, int]:
+    """The TPM2B at an offset, and where it ends; FormatError when cut short."""
+    start = offset + 2
+    size = int.from_bytes(body[offset:start], "big")
+    if start + size > len(body):
+        room = f"at most 0x{max(len(body) - start, 0):x}"
+        raise FormatError("TPM2B", "size", offset, f"0x{size:x}", room)
+    return body[start : start + size], start + size
 
 
 def sized_values(body: bytes, count: int) -> tuple[bytes, ...]:

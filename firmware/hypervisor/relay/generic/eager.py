@@ -61,14 +61,14 @@ def _load(relay: Scripted, policy: OwnSession) -> bool:
     if not private:
         return False
     body = put_tpm2b(private) + put_tpm2b(relay.course.public)
-    answer = relay.hands.by_own(TpmCc.LOAD, relay.storage_key, policy, body)
+    answer = relay.hands.by_own(TpmCc.LOAD, relay.key_entity, policy, body)
     relay.spoils.loaded = handle_of(answer) or relay.spoils.loaded
     return not rc_of(answer)
 
 
 def _import(relay: Scripted, policy: OwnSession) -> None:
     body = relay.import_body
-    answer = relay.hands.by_own(TpmCc.IMPORT, relay.storage_key, policy, body)
+    answer = relay.hands.by_own(TpmCc.IMPORT, relay.key_entity, policy, body)
     if not rc_of(answer):
         (private,) = sized_values(parameters_of(TpmCc.IMPORT, answer), 1)
         relay.spoils.private = private

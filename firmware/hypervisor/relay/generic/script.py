@@ -13,7 +13,7 @@ from pefstack.firmware.hypervisor.relay.generic.eager import try_sessions
 from pefstack.firmware.hypervisor.relay.generic.moves import MOVES
 from pefstack.firmware.hypervisor.relay.generic.pool import Pool
 from pefstack.firmware.hypervisor.relay.honest import STUCK, Honest
-from pefstack.firmware.hypervisor.relay.protocol import NOTHING_MORE, Known
+from pefstack.firmware.hypervisor.relay.protocol import NOTHING_MORE, Carrier, Known
 from pefstack.firmware.hypervisor.relay.wire import (
     FAILED,
     parameters_of,
@@ -21,7 +21,6 @@ from pefstack.firmware.hypervisor.relay.wire import (
 )
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.hw.tpm.interface import TpmInterface
 
 SCRIPT_SIZE: Final = 512  # bytes of a script that is drawn: some ten conversations
 _MOVES_BEFORE: Final = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
@@ -40,7 +39,7 @@ class Scripted(Honest):
     def __init__(
         self,
         script: bytes,
-        tpm: TpmInterface,
+        tpm: Carrier,
         stream: Stream,
         known: Known = NOTHING_MORE,
     ) -> None:
@@ -49,7 +48,7 @@ class Scripted(Honest):
         self.pool = Pool(self, self.choices)
         self.done: list[str] = []
         self.held = self.import_body = b""
-        self.storage_key = (known.storage_key, self._name_of(known.storage_key))
+        self.key_entity = (known.storage_key, self._name_of(known.storage_key))
         self.eager = self.choices.odds(_EAGER)
         self.habits = dict(self._habit() for _ in range(self.choices.of(_HABITS)))
 
@@ -101,9 +100,10 @@ class AnyRelay:
     """A row of the table: a script of random bytes."""
 
     what: str
+    stopped_by: str
 
     def make(
-        self, tpm: TpmInterface, stream: Stream, known: Known = NOTHING_MORE
+        self, tpm: Carrier, stream: Stream, known: Known = NOTHING_MORE
     ) -> Scripted:
         """A relay whose script is drawn first."""
         return Scripted(stream.random_bytes(SCRIPT_SIZE), tpm, stream, known)
@@ -112,6 +112,7 @@ class AnyRelay:
 SCRIPTED: Final = {
     "generic": AnyRelay(
         what="Does anything: answers itself, drops, repeats, reorders, delays, changes "
-        "and invents commands, as random bytes decide."
+        "and invents commands, as random bytes decide.",
+        stopped_by="all defences together",
     ),
 }
