@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from pefstack.firmware.hypervisor.relay.course import Step
+from pefstack.firmware.hypervisor.relay.honest import STUCK
+from pefstack.firmware.hypervisor.relay.listening import heard
 from pefstack.firmware.hypervisor.relay.own_session import OwnSession
+from pefstack.firmware.hypervisor.relay.protocol import Exchange
 from pefstack.firmware.hypervisor.relay.ticket import policy_ticket
 from pefstack.firmware.hypervisor.relay.wire import (
     RawCommand,
@@ -35,6 +39,13 @@ def try_sessions(relay: Scripted, step: Step, command: bytes) -> None:
         _try_all(relay, sessions.get(handle, OwnSession(handle=handle)))
     if relay.course.policy not in sessions:  # else it would take that one's place
         _try_all(relay, _fresh(relay))
+
+
+def listen(relay: Scripted, command: bytes, answer: bytes) -> None:
+    """Whatever an answer hides, with every key that it has."""
+    for key in {b"", *(own.key for own in relay.hands.sessions.values())}:
+        with suppress(*STUCK):
+            relay.got(heard(Exchange(command, answer), key))
 
 
 def _fresh(relay: Scripted) -> OwnSession:

@@ -9,7 +9,7 @@ from typing import Final
 from pefstack.firmware.hypervisor.relay.course import Step
 from pefstack.firmware.hypervisor.relay.generic import deliveries
 from pefstack.firmware.hypervisor.relay.generic.choices import Choices
-from pefstack.firmware.hypervisor.relay.generic.eager import try_sessions
+from pefstack.firmware.hypervisor.relay.generic.eager import listen, try_sessions
 from pefstack.firmware.hypervisor.relay.generic.moves import MOVES
 from pefstack.firmware.hypervisor.relay.generic.pool import Pool
 from pefstack.firmware.hypervisor.relay.honest import STUCK, Honest
@@ -23,17 +23,18 @@ from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.crypto.stream import Stream
 
 SCRIPT_SIZE: Final = 512  # bytes of a script that is drawn: some ten conversations
-_MOVES_BEFORE: Final = (0, 0, 0, 0, 0, 0, 0, 1, 1, 2)
+_RESTLESS: Final = (0, 0, 4, 16, 64)  # of 256 moments: those with a move
 _HABITS: Final = (0, 1, 1, 2)
-_WILD: Final = 24  # of 256 commands that are delivered in another way
 _EAGER: Final = 192  # of 256 scripts
+HIDING: Final = (Step.UNSEAL, Step.RSA_DECRYPT)  # whose answers are encrypted
 _STEPS: Final = tuple(Step)
 
 
 class Scripted(Honest):
     """A script decides which habits it has, and what it does with each command.
 
-    A habit is what it always does at a step. ``done``: what it did, in words.
+    A habit is what it always does at a step; how restless it is says how often it moves
+    on its own. ``done``: what it did, in words.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Scripted(Honest):
         self.held = self.import_body = b""
         self.key_entity = (known.storage_key, self._name_of(known.storage_key))
         self.eager = self.choices.odds(_EAGER)
+        self.restless = self.choices.of(_RESTLESS)
         self.habits = dict(self._habit() for _ in range(self.choices.of(_HABITS)))
 
     def answered(self, step: Step, command: bytes) -> bytes:
@@ -58,31 +60,30 @@ class Scripted(Honest):
             with suppress(*STUCK):
                 try_sessions(self, step, command)
         self._move(command)
-        deliver = self.habits.get(step)
-        if deliver is None or self.choices.odds(_WILD):
-            options = deliveries.at(step)
-            deliver = self.choices.of(options) if self._is_wild() else options[0]
+        deliver = self.habits.get(step, deliveries.handed_on)
+        if self.choices.odds(self.restless):
+            deliver = self.choices.of(deliveries.at(step))
         try:
             answer = deliver(self, command)
         except STUCK:
             answer = FAILED
         self._note(step.value, deliver)
+        if step in HIDING:
+            listen(self, command, answer)
         self._move(command)
         return answer
-
-    def _is_wild(self) -> bool:
-        return self.choices.odds(_WILD)
 
     def _habit(self) -> tuple[Step, deliveries.Delivery]:
         step = self.choices.of(_STEPS)
         return step, self.choices.of(deliveries.at(step))
 
     def _move(self, command: bytes) -> None:
-        for _ in range(self.choices.of(_MOVES_BEFORE)):
-            move = self.choices.of(MOVES)
-            with suppress(*STUCK):
-                move(self, command)
-            self._note("move", move)
+        if not self.choices.odds(self.restless):
+            return
+        move = self.choices.of(MOVES)
+        with suppress(*STUCK):
+            move(self, command)
+        self._note("move", move)
 
     def _note(self, where: str, deed: object) -> None:
         inner = getattr(deed, "func", deed)  # of a partial
