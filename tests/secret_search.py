@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 PIECE: Final = 16  # a part of a secret as long as this is a secret too
 WORDS: Final = (2, 4, 8, 16)  # sizes of words that may lie in the other order
 
 
-def forms(secret: bytes) -> set[bytes]:
+@lru_cache(maxsize=256)
+def forms(secret: bytes) -> frozenset[bytes]:
     """Each piece raw, in hex, in base64 at every offset, with its words reversed."""
     found: set[bytes] = set()
     for at in range(0, len(secret) - PIECE + 1, PIECE):
         found |= _forms_of_piece(secret[at : at + PIECE])
     if len(secret) > PIECE:
         found |= _forms_of_piece(secret[-PIECE:])
-    return found
+    return frozenset(found)
 
 
 def traces(seen: Iterable[bytes], secrets: Mapping[str, bytes]) -> list[str]:
     """The names of the secrets that are in there; ValueError for one too short."""
-    heap = b"|".join(seen)
+    heap = b"|".join(dict.fromkeys(seen))
     for name, secret in secrets.items():
         if len(secret) < PIECE:
             raise ValueError(f"{name} has fewer than {PIECE} bytes")
