@@ -107,13 +107,6 @@ def test_without_the_name_check_a_key_of_the_relay_takes_all(
     assert verdict.secret is None  # P has a newer nonce by then
 
 
-def test_a_wrapping_key_of_the_relay_gets_no_salt() -> None:
-    verdict, relay = use(model(), "V-key", strict=True)
-    assert verdict.failure is not None
-    assert verdict.failure.step == 1
-    assert relay.outcomes == []
-
-
 def test_without_the_name_check_the_lockbox_salt_is_known(
     monkeypatch: MonkeyPatch,
 ) -> None:
