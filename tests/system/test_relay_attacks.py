@@ -28,6 +28,7 @@ from relay_kit import (
     verdict_of,
     without_hmac_check,
     without_name_check,
+    without_salt,
 )
 from relay_lockbox_rows import LOCKBOX_ROWS, kept, use
 from relay_opal_rows import OPAL_ROWS
@@ -114,6 +115,11 @@ def test_without_the_name_check_the_lockbox_salt_is_known(
     verdict, relay = use(model(), "V-key", strict=True)
     assert verdict.secret is not None
     assert len(relay.outcomes[-1]) == 32
+
+
+def test_what_a_relay_works_out_is_in_its_view(monkeypatch: MonkeyPatch) -> None:
+    without_salt(monkeypatch)
+    assert SECRET in run(model(), "C")[1].view
 
 
 def test_without_the_hmac_check_other_data_come_out(monkeypatch: MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ def flipped(relay: Honest, command: bytes) -> bytes:
     return bytes(answer)
 
 
+_PCRS: Final = (Step.PCR_IMPORT, Step.PCR_LOAD, Step.PCR_UNSEAL)
 _FLIPPED: Final = {
     "ReadPublic": Step.READ_PUBLIC,
     "PolicySecret": Step.AUTHORIZE_IMPORT,
@@ -72,9 +73,9 @@ ALTERED: Final = {
         for name, step in _FLIPPED.items()
     },
     "D4": Attack(
-        what="Swallows PolicyPCR and answers success.",
+        what="Swallows every PolicyPCR and answers success.",
         stopped_by="PCR 6 in the policies: the TPM misses it at Import",
-        instead={Step.PCR_IMPORT: _swallowed},
+        instead=dict.fromkeys(_PCRS, _swallowed),
     ),
     "D5": Attack(
         what="Changes PolicyPCR to another PCR.",

@@ -22,15 +22,15 @@ from pefstack.firmware.hypervisor.relay.own_session import (
 )
 from pefstack.firmware.hypervisor.relay.wire import (
     RawCommand,
+    code_of,
     handle_of,
-    number,
     parameters_of,
     rc_of,
     sessions_of,
     sized_values,
     take_sized,
 )
-from pefstack.hw.tpm.codes import TpmCc, TpmSt
+from pefstack.hw.tpm.codes import HEADER_SIZE, TpmCc, TpmSt
 from pefstack.hw.tpm.crypto import hashes, sessions
 from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.hw.tpm.structures import put_tpm2b, put_uint16, put_uint32
@@ -104,18 +104,14 @@ def _proven(relay: Honest, command: bytes) -> bytes:
     rp_hash = hashes.rp_hash(ALG, TpmCc.READ_PUBLIC, body)
     mac = sessions.session_hmac(ALG, key, rp_hash, *nonces, area[at])
     rest = put_uint32(len(body)) + body + area[: at + 1] + put_tpm2b(mac)
-    return _answer(rest)
-
-
-def _answer(rest: bytes) -> bytes:
-    head = put_uint16(TpmSt.SESSIONS) + put_uint32(10 + len(rest))
+    head = put_uint16(TpmSt.SESSIONS) + put_uint32(HEADER_SIZE + len(rest))
     return head + put_uint32(0) + rest
 
 
 def _unseal(relay: Honest, _: bytes) -> bytes:
     """Unseal under P, which the ultravisor authorized, with the HMAC that it needs."""
-    load = relay.seen[-3].answer  # PolicySecret and PolicyPCR are behind it
-    nonce_tpm, _end = take_sized(sessions_of(TpmCc.LOAD, load), 0)
+    loads = [each for each in relay.seen if code_of(each.command) == TpmCc.LOAD]
+    nonce_tpm, _end = take_sized(sessions_of(TpmCc.LOAD, loads[-1].answer), 0)
     session = relay.spoils.session.newer(nonce_tpm)
     name = put_uint16(ALG) + sha256(relay.course.public).digest()
     item = relay.course.loaded, name
@@ -127,9 +123,8 @@ def _other_public(relay: Honest, command: bytes) -> bytes:
     answer = relay.passed(command)
     if rc_of(answer) or answer[:2] != put_uint16(TpmSt.NO_SESSIONS):
         return answer
-    size = number(answer, 8) & 0xFFFF  # TPM2B_PUBLIC stands first
-    public = _exchanged(relay, answer[12 : 12 + size])
-    return answer[:12] + public + answer[12 + size :]
+    public, end = take_sized(answer, HEADER_SIZE)
+    return answer[:HEADER_SIZE] + put_tpm2b(_exchanged(relay, public)) + answer[end:]
 
 
 OWN_KEY: Final = {
