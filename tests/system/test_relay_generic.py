@@ -22,17 +22,17 @@ from pefstack.firmware.hypervisor.relay.generic.moves import MOVES
 from pefstack.firmware.hypervisor.relay.generic.script import Scripted
 from pefstack.hw.entropy import Entropy
 from relay_kit import (
+    attempt,
     patched_secret,
     relay_in,
     without_hmac_check,
     without_proof,
     without_salt,
 )
-from relay_search_kit import Run, first_broken, lockbox_run, slot_run
+from relay_search_kit import COUNT, Run, first_broken, lockbox_run, slot_run
 
 RUNS: Final = int(os.environ.get("PEFSTACK_RELAY_RUNS", settings().max_examples))
 SCRIPTS: Final = st.binary(min_size=160, max_size=512)
-SEED, COUNT = "b", 160  # random scripts among which every defence left out is found
 LEFT_OUT: Final[dict[str, Callable[[MonkeyPatch], None]]] = {
     "salt": without_salt,
     "proof of P": without_proof,
@@ -43,7 +43,7 @@ LEFT_OUT: Final[dict[str, Callable[[MonkeyPatch], None]]] = {
 
 
 def test_random_scripts_get_nothing() -> None:
-    assert first_broken(slot_run, COUNT, SEED) == {}
+    assert first_broken(slot_run) == {}
 
 
 @pytest.mark.parametrize("defence", LEFT_OUT)
@@ -51,7 +51,7 @@ def test_random_scripts_find_what_is_left_out(
     defence: str, monkeypatch: MonkeyPatch
 ) -> None:
     LEFT_OUT[defence](monkeypatch)
-    assert first_broken(slot_run, COUNT, SEED) != {}
+    assert first_broken(slot_run) != {}
 
 
 @settings(max_examples=RUNS)
@@ -120,3 +120,5 @@ def test_another_secret_or_another_pcr_6_is_noticed() -> None:
 def test_the_generic_relay_of_the_table_draws_its_script() -> None:
     relay = relay_in(model(), "generic")
     assert isinstance(relay, Scripted)
+    attempt(model(), relay)
+    assert relay.done

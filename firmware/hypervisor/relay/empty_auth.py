@@ -62,12 +62,12 @@ EMPTY_AUTH: Final = {
     ),
     "A9": Attack(
         what="Duplicates the loaded object with its empty authValue.",
-        stopped_by="adminWithPolicy set in the object",
+        stopped_by="the role DUP, which no authValue plays",
         before={Step.AUTHORIZE_UNSEAL: _duplicate},
     ),
     "A10": Attack(
         what="Changes the authValue of the storage key with its empty one.",
-        stopped_by="the storage key is a primary, which keeps its authValue",
+        stopped_by="ObjectChangeAuth is not for primary keys",
         before={Step.START_A: _change_storage_key},
     ),
     "A11": Attack(

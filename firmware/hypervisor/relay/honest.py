@@ -134,15 +134,19 @@ class Interfering(Honest):
         before, instead = self.attack.before.get(step), self.attack.instead.get(step)
         if before:
             self.got(self._done(before, command))
-        return self._done(instead, command) if instead else self.passed(command)
+        if instead:
+            return self._done(instead, command)
+        return super().answered(step, command)
 
     def operand_slot(self, body: bytes) -> bytes:
         """The attack's, if it has one."""
-        return self.attack.slot(self, body) if self.attack.slot else body
+        slot = self.attack.slot
+        return slot(self, body) if slot else super().operand_slot(body)
 
     def storage_key(self, public: bytes) -> bytes:
         """The attack's, if it has one."""
-        return self.attack.key(self, public) if self.attack.key else public
+        key = self.attack.key
+        return key(self, public) if key else super().storage_key(public)
 
     def _done(self, deed: Deed, command: bytes) -> bytes:
         """A deed that cannot go on ends in a failure, never in an exception."""
