@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from _pytest.monkeypatch import MonkeyPatch
 
-from pef_tpm_kit import BOOT_MEASUREMENT, SECRET, World, open_slot, seal
+from pef_tpm_kit import (
+    BOOT_MEASUREMENT,
+    SECRET,
+    World,
+    first_boots,
+    open_slot,
+    restart,
+    seal,
+)
 from pefstack.firmware.hypervisor.relay.honest import Honest
 from pefstack.firmware.hypervisor.relay.protocol import Known
 from pefstack.firmware.hypervisor.relay.table import relay_named
@@ -22,6 +31,8 @@ from pefstack.hw.tpm import client_calls, client_salt, client_session
 from pefstack.hw.tpm.names import object_name
 from pefstack.hw.tpm.public import TPMT_PUBLIC
 from pefstack.hw.tpm.structures import whole
+from pefstack.tools.tpm_backends.swtpm import SwtpmTpm
+from swtpm_kit import swtpm
 from tpm_client_kit import two_b
 from tpm_kit import NULL, rc_of
 
@@ -31,6 +42,18 @@ RECORDED: Final[dict[str, Any]] = {
 }
 Row = Callable[[World, MonkeyPatch], Any]
 """Runs an attack, with a defence left out or not; what relay.json says it comes to."""
+
+
+@contextmanager
+def swtpm_world(folder: Path, profile: str) -> Iterator[World]:
+    """A swtpm, prepared by our OPAL."""
+    with swtpm(folder) as port:
+        tpm = SwtpmTpm("127.0.0.1", port)
+        restart(tpm)
+        tpm.power_off()
+        tpm.power_on()
+        tpm.execute(bytes.fromhex("80010000000c000001440000"))
+        yield first_boots(tpm, profile)
 
 
 def relay_in(world: World, name: str) -> Honest:

@@ -128,6 +128,12 @@ def talk(
     return outcome
 
 
+def ends(run: Run) -> list[tuple[bool, int, int]]:
+    """Of each attempt: whether it opened; else the step and the response code."""
+    found = [(each.secret is not None, each.failure) for each in run.verdicts]
+    return [(good, f.step if f else 0, f.rc if f else 0) for good, f in found]
+
+
 def first_broken(
     play: Callable[[bytes], Run], scripts: int = COUNT, seed: str = SEED
 ) -> Mapping[int, list[str]]:

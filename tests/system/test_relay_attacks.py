@@ -14,16 +14,16 @@ from typing import Final
 import pytest
 from _pytest.monkeypatch import MonkeyPatch
 
-from pef_tpm_kit import SECRET, World, first_boots, model, restart
+from pef_tpm_kit import SECRET, World, model
 from pefstack.firmware.hypervisor import relay as package
 from pefstack.firmware.hypervisor.relay.table import RELAYS
-from pefstack.tools.tpm_backends.swtpm import SwtpmTpm
 from relay_kit import (
     RECORDED,
     Row,
     attempt,
     relay_in,
     run,
+    swtpm_world,
     unsealed,
     verdict_of,
     without_hmac_check,
@@ -33,7 +33,6 @@ from relay_kit import (
 from relay_lockbox_rows import LOCKBOX_ROWS, kept, use
 from relay_opal_rows import OPAL_ROWS
 from relay_slot_rows import SLOT_ROWS
-from swtpm_kit import swtpm
 
 ROWS: Final[dict[str, Row]] = SLOT_ROWS | OPAL_ROWS | LOCKBOX_ROWS
 MORE: Final = {"V-change", "V-key", "deny", "silent", "flush", "generic"}
@@ -70,19 +69,11 @@ def test_relay_attack(name: str, monkeypatch: MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
     """The same on two swtpm, prepared by our OPAL."""
-    worlds = {}
     with (
-        swtpm(tmp_path_factory.mktemp("real")) as one,
-        swtpm(tmp_path_factory.mktemp("strict")) as two,
+        swtpm_world(tmp_path_factory.mktemp("real"), "real") as one,
+        swtpm_world(tmp_path_factory.mktemp("strict"), "strict") as two,
     ):
-        for profile, port in (("real", one), ("strict", two)):
-            tpm = SwtpmTpm("127.0.0.1", port)
-            restart(tpm)
-            tpm.power_off()
-            tpm.power_on()
-            tpm.execute(bytes.fromhex("80010000000c000001440000"))
-            worlds[profile] = first_boots(tpm, profile)
-        yield worlds
+        yield {"real": one, "strict": two}
 
 
 @pytest.mark.interop

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -25,11 +26,20 @@ from relay_kit import (
     attempt,
     patched_secret,
     relay_in,
+    swtpm_world,
     without_hmac_check,
     without_proof,
     without_salt,
 )
-from relay_search_kit import COUNT, Run, first_broken, lockbox_run, slot_run
+from relay_search_kit import (
+    COUNT,
+    Run,
+    ends,
+    first_broken,
+    lockbox_run,
+    slot_run,
+)
+from tpm_kit import PassingTpm
 
 RUNS: Final = int(os.environ.get("PEFSTACK_RELAY_RUNS", settings().max_examples))
 SCRIPTS: Final = st.binary(min_size=160, max_size=512)
@@ -115,6 +125,29 @@ def test_another_secret_or_another_pcr_6_is_noticed() -> None:
     run.wanted = bytes(40)
     run.watched.pcr6.append(bytes(32))
     assert run.broken() == ["another secret came out", "unsealed with another PCR 6"]
+
+
+class WholeCommands(PassingTpm):
+    """A swtpm behind a socket waits for ever for a command cut short."""
+
+    def execute(self, command: bytes, locality: int = 0) -> bytes:
+        size = int.from_bytes(command[2:6], "big")
+        if len(command) < 10 or size != len(command):
+            return bytes.fromhex("80010000000a00000142")  # TPM_RC_COMMAND_SIZE
+        return super().execute(command, locality)
+
+
+@pytest.mark.interop
+def test_random_scripts_end_on_swtpm_as_on_ours(tmp_path: Path) -> None:
+    stream = Entropy("swtpm", "scripts")
+    with swtpm_world(tmp_path, "strict") as world:
+        world.tpm = WholeCommands(world.tpm)
+        for number in range(20):
+            script = stream.random_bytes(384)
+            world.reboot(seed=f"swtpm {number}")
+            there, here = slot_run(script, world), slot_run(script)
+            assert there.broken() == []
+            assert ends(there) == ends(here), here.relay.done
 
 
 def test_the_generic_relay_of_the_table_draws_its_script() -> None:
