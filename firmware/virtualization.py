@@ -142,8 +142,10 @@ class Virtualization:
         if uv is None:
             return
 
+        caller = Caller(MSR_HV, 0)
+
         def gate(number: int, *args: int) -> tuple[int, ...]:
-            return uv.ultracall(Caller(MSR_HV, 0), (0, 0, 0, number, *args))
+            return uv.ultracall(caller, (0, 0, 0, number, *args))
 
         hypervisor.gate = gate
         uv.hypervisor = hypervisor.hypercall

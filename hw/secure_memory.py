@@ -13,7 +13,6 @@ from pefstack.hw.memory import PAGE_SIZE, Memory
 
 SECURE_BIT: Final = 0x0001_0000_0000_0000  # bit 15
 DEFAULT_SIZE: Final = 2 << 30
-_BLANK: Final = bytes(PAGE_SIZE)
 
 
 class SecureFault(DeviceError):
@@ -65,13 +64,21 @@ class SecureMemory:
         page = address & ~SECURE_BIT
         if not address & SECURE_BIT or page not in self._used:
             raise DeviceError("secure memory", address, "no page that is handed out")
-        self._memory.write(page, _BLANK)
+        self._memory.blank(page, PAGE_SIZE)
         self._used.remove(page)
         self._freed.append(page)
 
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes; `DeviceError` outside."""
         return self._memory.read(self._offset(address), size)
+
+    def page(self, address: int) -> bytes | memoryview:
+        """The page at an address, as `Memory.page`."""
+        return self._memory.page(self._offset(address))
+
+    def put_page(self, address: int, page: bytes | memoryview) -> None:
+        """Write a page of any memory, as `Memory.put_page`."""
+        self._memory.put_page(self._offset(address), page)
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write ``data``; `DeviceError` outside."""

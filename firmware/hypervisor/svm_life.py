@@ -47,7 +47,8 @@ def init_done(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> tuple[int,
     if vm.state is VmState.SECURE or not _hand_over_rest(hypervisor, vm):
         return (HStatus.STATE,)
     vm.state = VmState.SECURE
-    owned = [n for n, who in vm.pages.items() if who is PageOwner.ULTRAVISOR]
+    whose = PageOwner.ULTRAVISOR
+    owned = [n for n, who in vm.pages.items() if who is whose]
     for number, count in _runs(sorted(owned)):
         hypervisor.forget(vm, number, count)
     _note(hypervisor, vm, "svm-done")

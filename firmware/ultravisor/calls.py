@@ -102,18 +102,18 @@ def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
     refusal = _caller_refusal(uv, caller, call.who)
     if refusal is not None:
         return (refusal,)
-    words = [word & WORD_MASK for word in gpr[_FIRST:]]
-    if call.who is Who.HYPERVISOR:
-        return call.run(uv, *words[: call.arguments])
-    if call.who is Who.SVM:
-        return call.run(uv, caller.lpid, *words[: call.arguments])
+    words = [word & WORD_MASK for word in gpr[_FIRST : _FIRST + call.arguments]]
+    if call.who is _HV:
+        return call.run(uv, *words)
+    if call.who is _SVM:
+        return call.run(uv, caller.lpid, *words)
     svm = uv.svms[caller.lpid]
     return get_file(svm.files, caller.pid, gpr) if svm.files else (UvStatus.PARAMETER,)
 
 
 def _caller_refusal(uv: Ultravisor, caller: Caller, who: Who) -> UvStatus | None:
     """U_PERMISSION for another class; U_BAD_MODE within a transaction."""
-    if who is Who.HYPERVISOR:
+    if who is _HV:
         if not caller.msr & MSR_HV or caller.msr & MSR_PR:
             return UvStatus.PERMISSION
         return UvStatus.BAD_MODE if caller.msr & MSR_TS else None

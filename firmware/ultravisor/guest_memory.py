@@ -24,7 +24,7 @@ def read_own(uv: Ultravisor, svm: Svm, address: int, size: int) -> bytes:
         secure = own_page(svm, gfn)
         if not secure:
             return b""
-        parts.append(uv.secure.read(secure + offset, count))
+        parts.append(_piece(uv, secure, offset, count))
     return b"".join(parts)
 
 
@@ -35,8 +35,13 @@ def hash_own(uv: Ultravisor, svm: Svm, address: int, size: int) -> bytes:
         secure = own_page(svm, gfn)
         if not secure:
             return b""
-        digest.update(uv.secure.read(secure + offset, count))
+        digest.update(_piece(uv, secure, offset, count))
     return digest.digest()
+
+
+def _piece(uv: Ultravisor, secure: int, offset: int, count: int) -> memoryview:
+    """Bytes of one page of secure memory, where they lie."""
+    return memoryview(uv.secure.page(secure))[offset : offset + count]
 
 
 def write_own(uv: Ultravisor, svm: Svm, address: int, data: bytes) -> bool:

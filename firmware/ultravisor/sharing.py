@@ -26,7 +26,6 @@ SHARED_AS: Final = {
     ShareKind.IMPLICIT: PageState.SHARED_IMPLICIT,
     ShareKind.PSEUDO: PageState.PSEUDO_SHARED,
 }
-_BLANK: Final = bytes(PAGE_SIZE)
 
 
 def share_page(uv: Ultravisor, lpid: int, first: int, count: int) -> tuple[int, ...]:
@@ -93,7 +92,7 @@ def _settle(uv: Ultravisor, svm: Svm, gfn: int, wanted: PageState) -> None:
     page.state = wanted
     if wanted is PageState.PSEUDO_SHARED:
         return
-    uv.memory.write(page.normal, _BLANK)
+    uv.memory.blank(page.normal, PAGE_SIZE)
     if page.secure:
         uv.secure.free(page.secure)
         page.secure = 0

@@ -87,7 +87,11 @@ class Svm:
         """Whether a slot has this page, and it was never taken away."""
         if gfn in self.lost:
             return False
-        return any(gfn in slot.pages for slot in self.slots.values())
+        address = gfn << PAGE_SHIFT
+        for slot in self.slots.values():
+            if slot.start <= address < slot.start + slot.size:
+                return True
+        return False
 
     def page(self, gfn: int) -> GuestPage:
         """Its record, made when it is asked for."""
