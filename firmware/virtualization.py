@@ -115,7 +115,8 @@ class Virtualization:
         elif uv is None:
             cpu.set_result(UvStatus.FUNCTION)
         elif cpu.gpr[3] == UvCall.ESM:
-            esm_call.begin(uv, self._esm_caller(uv, vm))
+            if not esm_call.begin(uv, self._esm_caller(uv, vm)):
+                cpu.set_result(UvStatus.RETRY)
         else:
             cpu.set_result(*uv.ultracall(Caller(cpu.msr, vm.lpid, cpu.pid), cpu.gpr))
 

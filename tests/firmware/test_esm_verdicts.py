@@ -9,7 +9,8 @@ import pytest
 
 from pefstack.firmware.ultravisor.codes import UvCall
 from pefstack.firmware.ultravisor.files import name_words, part_bytes
-from uv_kit import INITRD_AT, Guest, World, entered, refusal, vector
+from uv_guest_kit import INITRD_AT, Guest, vector
+from uv_kit import World, entered, refusal
 
 CASES: Final[list[dict[str, Any]]] = json.loads(vector("verdicts.json"))
 PARTS: Final = {

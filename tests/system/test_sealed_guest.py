@@ -8,17 +8,6 @@ from typing import Any
 
 import pytest
 
-from sealed_guest_kit import (
-    MOVED,
-    PASSPHRASE,
-    asked,
-    guest_of,
-    master_key,
-    operand_of,
-    prepared_by_whoever,
-    rc_of_refused,
-    sealed_bytes,
-)
 from pef_tpm_kit import own_session
 from pefstack import BootFailure, Machine
 from pefstack.firmware.pef_objects import NV_INDEX, storage_policy
@@ -31,6 +20,17 @@ from pefstack.images.esm_operand_keys import SealedData
 from pefstack.images.esm_operand_open import open_operand
 from pefstack.images.esm_refusal import OperandError, OperandRefusal
 from pefstack.tools.guest_parts import GuestParts, initramfs_rest, kernel_parts
+from sealed_guest_kit import (
+    MOVED,
+    PASSPHRASE,
+    asked,
+    guest_of,
+    master_key,
+    operand_of,
+    prepared_by_whoever,
+    rc_of_refused,
+    sealed_bytes,
+)
 from tpm_kit import SHA256, command, extend, rc_of
 
 FLIP_HBI = "image.flash.partition.HBI.flip=[{offset=0x2000, bit=1}]"
