@@ -86,15 +86,23 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
 def _done(
     uv: Ultravisor, state: EsmState, question: Effect
 ) -> tuple[EsmState, Effect | End]:
-    """One question answered; the hypervisor may have ended the VM meanwhile."""
-    lpid = state.caller.lpid
-    had_record = lpid in uv.svms
+    """One question answered; the hypervisor may end the VM before it, or meanwhile."""
+    if _is_terminated(uv, state):
+        return state, _terminated(state)
     answer = perform(uv, state, question)
-    if had_record and lpid not in uv.svms:
-        text = "the hypervisor ended the VM during the call (UV_SVM_TERMINATE)"
-        reason = Reason(step=state.step, name=EsmRefusal.TERMINATED, text=text)
-        return state, Aborted(reason)
+    if _is_terminated(uv, state):
+        return state, _terminated(state)
     return advance(state, answer)
+
+
+def _is_terminated(uv: Ultravisor, state: EsmState) -> bool:
+    """Whether the record that this call made is gone."""
+    return state.step > RECORD_STEP and state.caller.lpid not in uv.svms
+
+
+def _terminated(state: EsmState) -> Aborted:
+    text = "the hypervisor ended the VM during the call (UV_SVM_TERMINATE)"
+    return Aborted(Reason(step=state.step, name=EsmRefusal.TERMINATED, text=text))
 
 
 def _ended(uv: Ultravisor, state: EsmState, end: End) -> End:
