@@ -201,6 +201,8 @@ class Virtualization:
 
     def _note(self, reason: Reason, how: str) -> None:
         """For the owner of the machine; neither guest nor hypervisor reads it."""
+        from pefstack.firmware.ultravisor.mend import mend  # loaded when it is needed
+
         self.board.journal.add(
             SOURCE,
             "esm-refused",
@@ -209,6 +211,7 @@ class Virtualization:
             name=reason.name,
             reason=reason.text,
             rc=f"0x{reason.rc:03x}" if reason.rc else "",
+            mend=mend(reason.name),
         )
 
     def _kill(self, vm: Vm, text: str) -> None:

@@ -35,15 +35,13 @@ def vm_state(events: Iterable[Event]) -> str | None:
 
 def refusal_lines(event: Event) -> Iterator[str]:
     """The step, why, and what to do."""
-    from pefstack.tools.esm_words import mend  # most boots refuse nothing
-
     detail = event.detail
     head = f"UV_ESM refused at step {detail['step']}: {detail['name']}"
     yield paint(head, "bad")
     yield f"  reason    {clean(str(detail['reason']))}"
     if detail["rc"]:
         yield f"  TPM       {detail['rc']}"
-    yield f"  to do     {mend(str(detail['name']))}"
+    yield f"  to do     {detail['mend']}"
 
 
 def guest_lines(event: Event) -> Iterator[str]:
