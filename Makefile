@@ -39,6 +39,7 @@ real-guest: $(BIN)/.ready
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
+	$(BIN)/python benchmarks/esm.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

@@ -6,6 +6,7 @@ Part 1, "Object Loading"; Part 3, 12.2. A refusal says which of the two is to bl
 from __future__ import annotations
 
 from hmac import compare_digest
+from math import gcd
 from typing import Any, Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, ECC_KEY_BITS, TpmAlgId, TpmaObject
@@ -86,8 +87,18 @@ def _check_rsa(
     prime = sensitive.sensitive
     if len(prime) * 2 != size or prime[0] < 0x80:
         raise Refusal(TpmRc.KEY_SIZE + place)
-    if int.from_bytes(unique, "big") % int.from_bytes(prime, "big"):
+    from pefstack.hw.tpm.crypto.rsa import DEFAULT_EXPONENT
+
+    exponent = parameters.exponent or DEFAULT_EXPONENT
+    if not _is_rsa_key(int.from_bytes(unique, "big"), exponent, prime):
         raise Refusal(TpmRc.BINDING)
+
+
+def _is_rsa_key(n: int, e: int, prime: bytes) -> bool:
+    """Whether the prime divides the modulus, and e has an inverse beside it."""
+    p = int.from_bytes(prime, "big")
+    q, rest = divmod(n, p)
+    return not rest and gcd(e, (p - 1) * (q - 1)) == 1
 
 
 def _check_ecc(

@@ -298,12 +298,6 @@ def test_a_first_write_leaves_ones_around_it() -> None:
     assert tpm.execute(read)[16:24] == b"\xff\xffa\xff\xff\xff\xff\xff"
 
 
-def test_a_salt_needs_the_private_key() -> None:
-    tpm, _, _ = started()
-    key = put_in(tpm, rsa_areas(DECRYPT | USER), public_only=True)
-    assert rc_of(tpm.execute(command(0x176, START, handles=(key, NULL)))) == 0x18B
-
-
 def test_a_session_is_bound_to_a_sequence() -> None:
     """It has no Name, but an authValue."""
     tpm, _, _ = started()

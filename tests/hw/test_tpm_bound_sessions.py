@@ -5,11 +5,13 @@ The codes are those of swtpm 0.7.1 for the same commands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pefstack.hw.tpm.engine import Tpm
 from tpm_client_kit import ClientSession, hash_of, start, two_b
-from tpm_key_kit import put_in, rsa_areas
+from tpm_key_kit import DECRYPT, SIGN, USER, Areas, ecc_areas, put_in, rsa_areas
 from tpm_kit import EMPTY_PASSWORD, command, rc_of, started, whole_state
 
 NULL = 0x40000007
@@ -105,11 +107,46 @@ def test_no_session_is_bound_to_a_pin_index(bind: int) -> None:
     assert bound_to(with_indexes(), bind) == 0x28B
 
 
-def test_no_session_with_a_public_key() -> None:
+def salted_with(tpm: Tpm, key: int, salt: bytes) -> int:
+    params = two_b(bytes(16)) + two_b(salt) + bytes((0,)) + b"\0\x10\0\x0b"
+    return rc_of(tpm.execute(command(0x176, params, handles=(key, NULL))))
+
+
+@pytest.mark.parametrize("areas", [rsa_areas, ecc_areas])
+def test_no_session_with_a_public_key(areas: Callable[[int], Areas]) -> None:
     tpm = with_indexes()
-    handle = put_in(tpm, rsa_areas(), public_only=True)
+    handle = put_in(tpm, areas(DECRYPT | USER), public_only=True)
     assert bound_to(tpm, handle) == 0x28B
-    assert bound_to(tpm, NULL, handle) == 0x18B
+    assert salted_with(tpm, handle, b"") == 0x2C4
+    assert salted_with(tpm, handle, bytes(256)) == 0x18B
+
+
+@pytest.mark.parametrize("areas", [rsa_areas, ecc_areas])
+def test_no_session_with_a_key_that_does_not_decrypt(
+    areas: Callable[[int], Areas],
+) -> None:
+    tpm = with_indexes()
+    handle = put_in(tpm, areas(SIGN | USER))
+    assert salted_with(tpm, handle, b"") == 0x2C4
+    assert salted_with(tpm, handle, bytes(256)) == 0x182
+    handle = put_in(tpm, areas(DECRYPT | USER))
+    assert salted_with(tpm, handle, bytes(256)) == 0x2C4
+
+
+@pytest.mark.parametrize(
+    ("exponent", "code"),
+    [(7, 0), (8, 0xA5), (9, 0xA5), (11, 0), (65536, 0xA5), (0xD22100, 0xA5)],
+)
+def test_an_exponent_that_nothing_undoes_is_not_loaded(
+    exponent: int, code: int
+) -> None:
+    tpm = with_indexes()
+    public, sensitive = rsa_areas(DECRYPT | USER)
+    size = bytes.fromhex("080000000000")
+    raw = size[:2] + exponent.to_bytes(4, "big")
+    params = two_b(sensitive) + two_b(public.replace(size, raw))
+    load = command(0x167, params + NULL.to_bytes(4, "big"))
+    assert rc_of(tpm.execute(load)) == code
 
 
 @pytest.mark.parametrize("size", [16, 20, 32])

@@ -106,10 +106,12 @@ def _salt(tpm_key: Any, encrypted: bytes) -> bytes:
         return b""
     if kind_of(tpm_key) not in (TpmAlgId.RSA, TpmAlgId.ECC):
         raise Refusal(TpmRc.KEY + _TPM_KEY)
-    if not has(tpm_key, TpmaObject.DECRYPT):
+    if not encrypted:
         raise Refusal(TpmRc.VALUE + _SALT)
     if tpm_key.sensitive is None:
         raise Refusal(TpmRc.HANDLE + _TPM_KEY)
+    if not has(tpm_key, TpmaObject.DECRYPT):
+        raise Refusal(TpmRc.ATTRIBUTES + _TPM_KEY)
     try:
         return open_secret(tpm_key, "SECRET", encrypted)
     except Refusal:  # one code, whatever is wrong with it
