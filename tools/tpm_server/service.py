@@ -168,7 +168,9 @@ class TpmService:
                 self._state.close()
 
     def _tick(self) -> None:
-        self._clock.now = max(self._clock.now, self._start + self._now())
+        now = self._start + self._now()
+        if now > self._clock.now:
+            self._clock.now = now
 
     def _is_older(self, stored: Tpm | FaultyTpm) -> bool:
         return stored.lasting_mark()[0] != self._tpm.lasting_mark()[0]
