@@ -34,6 +34,7 @@ real: $(BIN)/.ready
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
+	$(BIN)/python benchmarks/tpm_model.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

@@ -135,8 +135,10 @@ def _response(
     inner.state.objects.borrowed = 0
     handle, body = _marshalled(call.command, results)
     tag = TpmSt.NO_SESSIONS
-    _end_exclusive(inner, call.command, uses)
-    _audit(inner, call, body)
+    if inner.state.sessions.exclusive is not None:
+        _end_exclusive(inner, call.command, uses)
+    if call.command.code in inner.state.command_audit.codes:
+        _audit(inner, call, body)
     if uses is not None:
         tag = TpmSt.SESSIONS
         body, area = _session_area(inner, call, uses, body)
@@ -168,8 +170,6 @@ def _session_area(
 def _audit(inner: Internals, call: Invocation, results: bytes) -> None:
     """The command audit, over the results before they are encrypted."""
     audit = inner.state.command_audit
-    if call.command.code not in audit.codes:
-        return
     alg = audit.alg
     if audit.extend(call.cp_hash(alg), call.rp_hash(alg, results)):
         inner.state.note_change()
@@ -180,7 +180,7 @@ def _end_exclusive(
 ) -> None:
     """A command without an audit session ends the exclusive one."""
     store = inner.state.sessions
-    if store.exclusive is None or not command.allows_sessions:
+    if not command.allows_sessions:
         return
     if not any(use.has(TpmaSession.AUDIT) for use in uses or ()):
         store.exclusive = None

@@ -84,9 +84,13 @@ class PcrBanks:
         for alg, mask in selections:
             mask &= self.allocated.get(alg, 0)
             wanted = [pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1]
-            given = wanted[: max_count - len(digests)]
-            digests += [self.values[alg][pcr] for pcr in given]
-            answered.append((alg, sum(1 << pcr for pcr in given)))
+            room = max_count - len(digests)
+            if len(wanted) > room:
+                wanted = wanted[:room]
+                mask = sum(1 << pcr for pcr in wanted)
+            bank = self.values.get(alg, [])
+            digests += [bank[pcr] for pcr in wanted]
+            answered.append((alg, mask))
         return answered, digests
 
     def select(
