@@ -18,7 +18,7 @@ from pefstack.hw.tpm.guessing import (
     note,
     note_bound,
 )
-from pefstack.hw.tpm.hierarchies import trimmed
+from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
@@ -32,6 +32,9 @@ from pefstack.hw.tpm.state import Internals
 if TYPE_CHECKING:
     from pefstack.hw.tpm.session import Session
 
+_PP_COMMANDS: Final = int(TpmCc.PP_COMMANDS)
+_NULL: Final = int(TpmAlgId.NULL)
+_USER: Final = AuthRole.USER
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
 _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
 
@@ -119,7 +122,7 @@ def _check_session(
 
 
 def _check_presence(call: Invocation, index: int) -> None:
-    if call.command.code == TpmCc.PP_COMMANDS:  # nobody can push a button
+    if call.command.code == _PP_COMMANDS:  # nobody can push a button
         raise Refusal(TpmRc.PP + where(index))
 
 
@@ -150,6 +153,8 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
         if not _policy_available(entity, code):
             raise Refusal(TpmRc.AUTH_UNAVAILABLE)
         return
+    if role is _USER and isinstance(entity, Hierarchy):
+        return
     if _policy_is_required(entity, role):
         raise Refusal(TpmRc.AUTH_TYPE)
     if not _auth_value_available(entity, role, code):
@@ -157,12 +162,12 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
 
 
 def _policy_is_required(entity: Any, role: AuthRole) -> bool:
+    if isinstance(entity, Pcr):  # it has no other role
+        return entity.policy_alg != _NULL
+    if role is _USER:
+        return False
     if role is AuthRole.DUP:
         return True
-    if isinstance(entity, Pcr):
-        return entity.policy_alg != TpmAlgId.NULL
-    if role is not AuthRole.ADMIN:
-        return False
     if isinstance(entity, NvIndex):
         return True
     attributes = entity.public.attributes if isinstance(entity, TpmObject) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
@@ -20,6 +20,8 @@ Sizes = tuple[int, int, int, int]
 
 class SilentJournal(Journal):
     """Takes no note: a server may run for months."""
+
+    keeps: ClassVar[bool] = False
 
     def add(self, source: str, kind: str, **detail: str | int) -> None:
         """Nothing."""
