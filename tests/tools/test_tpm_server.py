@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -383,6 +384,19 @@ def test_two_clients_take_turns(running: Running) -> None:
             one.send(sent(GET_RANDOM))
             other.send(GET_RANDOM)
             assert rc_of(other.response()) == rc_of(answered(one)) == 0
+
+
+def test_two_servers_in_one_process_are_strangers() -> None:
+    """Each in a thread of its own; answers of another size would tell."""
+
+    def asks(running: Running, size: int) -> set[int]:
+        question = GET_RANDOM[:-1] + bytes((size,))
+        with running.client("swtpm") as client:
+            return {len(client.send(question).response()) for _ in range(300)}
+
+    with serving() as one, serving() as other, ThreadPoolExecutor(2) as pool:
+        sizes = pool.map(asks, (one, other), (8, 16))
+        assert list(sizes) == [{12 + 8}, {12 + 16}]
 
 
 @pytest.mark.parametrize("kind", ["part", "killed", "deaf", "flood"])
