@@ -6,10 +6,11 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -386,17 +387,32 @@ def test_two_clients_take_turns(running: Running) -> None:
             assert rc_of(other.response()) == rc_of(answered(one)) == 0
 
 
-def test_two_servers_in_one_process_are_strangers() -> None:
-    """Each in a thread of its own; answers of another size would tell."""
+def test_two_servers_in_one_process_are_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each in a thread of its own, and the other runs whenever bytes have come."""
+    for name in ("recv", "recv_into"):
+        monkeypatch.setattr(socket.socket, name, _slowly(getattr(socket.socket, name)))
+    together = Barrier(2, timeout=20)
 
     def asks(running: Running, size: int) -> set[int]:
-        question = GET_RANDOM[:-1] + bytes((size,))
         with running.client("swtpm") as client:
-            return {len(client.send(question).response()) for _ in range(300)}
+            together.wait()
+            question = GET_RANDOM[:-1] + bytes((size,))
+            return {len(client.send(question).response()) for _ in range(50)}
 
     with serving() as one, serving() as other, ThreadPoolExecutor(2) as pool:
         sizes = pool.map(asks, (one, other), (8, 16))
         assert list(sizes) == [{12 + 8}, {12 + 16}]
+
+
+def _slowly(read: Callable[..., Any]) -> Callable[..., Any]:
+    def slow(*words: Any) -> Any:
+        found = read(*words)
+        time.sleep(0.001)
+        return found
+
+    return slow
 
 
 @pytest.mark.parametrize("kind", ["part", "killed", "deaf", "flood"])
