@@ -1,6 +1,8 @@
 # Everything is installed in .venv; the machine needs Python 3.11 with venv, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# tests: a worker for each processor; `make test PARALLEL=` has none
+PARALLEL ?= -n auto --dist worksteal
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
 .PHONY: boot test check sabotage tpm2-manual bench kernel real real-guest lock
@@ -8,7 +10,7 @@ boot: $(BIN)/.ready
 	$(BIN)/python tools/boot.py
 
 test: $(BIN)/.dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(PARALLEL)
 
 check: $(BIN)/.dev
 	$(BIN)/ruff format --check
@@ -41,6 +43,7 @@ bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
 	$(BIN)/python benchmarks/esm.py $(SHORT)
 	$(BIN)/python benchmarks/svm.py $(SHORT)
+	$(BIN)/python benchmarks/tpm_model.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

@@ -56,6 +56,12 @@ def _one(
     return Behaviour(what=what, outcome=outcome, handlers={call: handler})
 
 
+def _odd(call: HCall) -> Behaviour:
+    what = f"does its work, says {_STRANGE}"
+    return _one(what, call, life.works_but_says(_STRANGE, HANDLERS[call]))
+
+
+_STRANGE: Final = 77  # no status
 _START, _DONE = HCall.SVM_INIT_START, HCall.SVM_INIT_DONE
 _IN, _TPM = HCall.SVM_PAGE_IN, HCall.SVM_TPM_COMM
 _REFUSES: Final = Behaviour(
@@ -70,7 +76,7 @@ _REFUSES: Final = Behaviour(
 BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
     {
         "start-refuses": _one("H_STATE", _START, life.answers(HStatus.STATE)),
-        "start-strange-status": _one("status 77", _START, life.answers(77)),
+        "start-strange-status": _odd(_START),
         "start-lies": _one(
             "success, no slot registered", _START, life.start_without_slots
         ),
@@ -124,7 +130,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
         ),
         "tpm-refuses": _one("H_RESOURCE", _TPM, life.answers(HStatus.RESOURCE)),
         "tpm-missing": _one("not available", _TPM, life.answers(HStatus.NOT_AVAILABLE)),
-        "tpm-strange-status": _one("status 77", _TPM, life.answers(77)),
+        "tpm-strange-status": _odd(_TPM),
         "tpm-lies": _one("success, the old bytes", _TPM, tpm.old_bytes),
         "tpm-too-long": _one("one byte more than the room", _TPM, tpm.too_long),
         "tpm-huge": _one("a length of 2^64 - 1", _TPM, tpm.huge),
@@ -151,7 +157,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
             Outcome.EITHER,
         ),
         "done-refuses": _one("H_STATE", _DONE, life.answers(HStatus.STATE)),
-        "done-strange-status": _one("status 77", _DONE, life.answers(77)),
+        "done-strange-status": _odd(_DONE),
         "done-replaces-kernel": _one(
             "hands over another kernel page, after the measurement",
             _DONE,

@@ -33,6 +33,7 @@ from pefstack.firmware.ultravisor.svm import SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 
 RECORD_STEP: Final = 5
+_ENDS: Final = (Entered, Refused, Aborted, Killed)
 
 
 _SECOND: Final = Refused(
@@ -63,7 +64,7 @@ def begin(uv: Ultravisor, caller: EsmCaller) -> Refused | None:
 def run(uv: Ultravisor, lpid: int) -> End:
     """The whole call."""
     state, outcome = advance(uv.calls[lpid])
-    while not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    while not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     return _ended(uv, state, outcome)
 
@@ -75,10 +76,10 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
     ``uv.calls``.
     """
     state, outcome = advance(uv.calls[lpid])
-    if not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     uv.calls[lpid] = state
-    if isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if isinstance(outcome, _ENDS):
         return _ended(uv, state, outcome)
     return None
 
@@ -86,15 +87,23 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
 def _done(
     uv: Ultravisor, state: EsmState, question: Effect
 ) -> tuple[EsmState, Effect | End]:
-    """One question answered; the hypervisor may have ended the VM meanwhile."""
-    lpid = state.caller.lpid
-    had_record = lpid in uv.svms
+    """One question answered; the hypervisor may end the VM before it, or meanwhile."""
+    if _is_terminated(uv, state):
+        return state, _terminated(state)
     answer = perform(uv, state, question)
-    if had_record and lpid not in uv.svms:
-        text = "the hypervisor ended the VM during the call (UV_SVM_TERMINATE)"
-        reason = Reason(step=state.step, name=EsmRefusal.TERMINATED, text=text)
-        return state, Aborted(reason)
+    if _is_terminated(uv, state):
+        return state, _terminated(state)
     return advance(state, answer)
+
+
+def _is_terminated(uv: Ultravisor, state: EsmState) -> bool:
+    """Whether the record that this call made is gone."""
+    return state.step > RECORD_STEP and state.caller.lpid not in uv.svms
+
+
+def _terminated(state: EsmState) -> Aborted:
+    text = "the hypervisor ended the VM during the call (UV_SVM_TERMINATE)"
+    return Aborted(Reason(step=state.step, name=EsmRefusal.TERMINATED, text=text))
 
 
 def _ended(uv: Ultravisor, state: EsmState, end: End) -> End:

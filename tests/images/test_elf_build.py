@@ -78,7 +78,8 @@ def test_a_kernel_that_is_no_elf_file_is_refused() -> None:
 def test_the_same_parts_give_the_same_bytes() -> None:
     vmlinux = build_elf([NewSection(name=".text", data=b"code")], address=BASE)
     assert build_zimage(b"w", vmlinux) == build_zimage(b"w", vmlinux)
-    assert build_zimage(b"w", vmlinux)[4:6] == b"\2\1"
+    kernel = Zimage.from_bytes(build_zimage(b"w", vmlinux)).kernel
+    assert kernel[4:8] == bytes(4)  # the time in the gzip header
 
 
 def run(*words: Any) -> str:
