@@ -94,15 +94,17 @@ _BY_NUMBER: Final = {int(number): call for number, call in CALLS.items()}
 
 
 def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
-    """r3 (signed), then r4 and on, of any ultra-call but UV_ESM."""
+    """r3 (signed), then r4 and on, of any ultra-call but UV_ESM of a guest."""
     number = gpr[3] & WORD_MASK
+    if number == UvCall.ESM:  # a guest's does not come here
+        return (UvStatus.PERMISSION,)
     call = _BY_NUMBER.get(number)
     if call is None:
         return (UvStatus.FUNCTION,)
     refusal = _caller_refusal(uv, caller, call.who)
     if refusal is not None:
         return (refusal,)
-    words = [word & WORD_MASK for word in gpr[_FIRST:]]
+    words = [word & WORD_MASK for word in (*gpr[_FIRST:], *[0] * call.arguments)]
     if call.who is Who.HYPERVISOR:
         return call.run(uv, *words[: call.arguments])
     if call.who is Who.SVM:
