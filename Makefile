@@ -42,6 +42,7 @@ bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
 	$(BIN)/python benchmarks/esm.py $(SHORT)
+	$(BIN)/python benchmarks/svm.py $(SHORT)
 	$(BIN)/python benchmarks/tpm_model.py $(SHORT)
 
 lock: | $(BIN)/.dev

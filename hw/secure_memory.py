@@ -50,12 +50,13 @@ class SecureMemory:
 
     def allocate(self) -> int:
         """The address of a page of zeros; `DeviceError` when there is none."""
+        page = self._next
         if self._freed:
             page = self._freed.pop()
-        elif self._next + PAGE_SIZE <= self.size:
-            page, self._next = self._next, self._next + PAGE_SIZE
+        elif page + PAGE_SIZE <= self._memory.size:
+            self._next = page + PAGE_SIZE
         else:
-            raise DeviceError("secure memory", self._next, "no free page")
+            raise DeviceError("secure memory", page, "no free page")
         self._used.add(page)
         return page | SECURE_BIT
 
@@ -78,7 +79,9 @@ class SecureMemory:
 
     def put_page(self, address: int, page: bytes | memoryview) -> None:
         """Write a page of any memory, as `Memory.put_page`."""
-        self._memory.put_page(self._offset(address), page)
+        if not address & SECURE_BIT:
+            raise DeviceError("secure memory", address, "not a secure address")
+        self._memory.put_page(address & ~SECURE_BIT, page)
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write ``data``; `DeviceError` outside."""

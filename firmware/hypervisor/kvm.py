@@ -30,6 +30,7 @@ SOURCE: Final = "hypervisor"
 LOWEST_BASE: Final = 0x4000_0000  # firmware and the hypervisor itself are below
 _FIRST_ARGUMENT: Final = 4  # r4
 _ARGUMENT_COUNT: Final = 9  # r4 to r12
+_ZEROS: Final = (0,) * _ARGUMENT_COUNT
 
 UvGate = Callable[..., tuple[int, ...]]
 Handler = Callable[["Hypervisor", Vm, Sequence[int]], tuple[int, ...]]
@@ -180,4 +181,4 @@ class Hypervisor:
 
 def _padded(args: Sequence[int]) -> tuple[int, ...]:
     """All argument registers; those that nobody set are 0."""
-    return (*args, *[0] * _ARGUMENT_COUNT)[: max(len(args), _ARGUMENT_COUNT)]
+    return (*args, *_ZEROS[len(args) :])

@@ -71,7 +71,10 @@ class Vm:
 
     def holds(self, gpa: int, size: int) -> bool:
         """Whether so many bytes from a guest address on lie in one slot."""
-        return any(s.start <= gpa and gpa + size <= s.end for s in self.slots)
+        for slot in self.slots:
+            if slot.start <= gpa and gpa + size <= slot.start + slot.size:
+                return True
+        return False
 
     def real(self, gpa: int) -> int:
         """The real address of a guest address."""

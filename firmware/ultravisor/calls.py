@@ -59,6 +59,7 @@ def _not_modelled(_: Ultravisor, *__: int) -> Answer:
     return (UvStatus.FUNCTION,)
 
 
+_MODES: Final = MSR_HV | MSR_PR | MSR_TS
 _HV, _SVM = Who.HYPERVISOR, Who.SVM
 NOT_MODELLED: Final = (
     UvCall.RETURN,
@@ -117,6 +118,8 @@ def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
 def _caller_refusal(uv: Ultravisor, caller: Caller, who: Who) -> UvStatus | None:
     """U_PERMISSION for another class; U_BAD_MODE within a transaction."""
     if who is _HV:
+        if caller.msr & _MODES == MSR_HV:
+            return None
         if not caller.msr & MSR_HV or caller.msr & MSR_PR:
             return UvStatus.PERMISSION
         return UvStatus.BAD_MODE if caller.msr & MSR_TS else None

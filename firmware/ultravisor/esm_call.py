@@ -33,6 +33,7 @@ from pefstack.firmware.ultravisor.svm import SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 
 RECORD_STEP: Final = 5
+_ENDS: Final = (Entered, Refused, Aborted, Killed)
 
 
 _SECOND: Final = Refused(
@@ -63,7 +64,7 @@ def begin(uv: Ultravisor, caller: EsmCaller) -> Refused | None:
 def run(uv: Ultravisor, lpid: int) -> End:
     """The whole call."""
     state, outcome = advance(uv.calls[lpid])
-    while not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    while not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     return _ended(uv, state, outcome)
 
@@ -75,10 +76,10 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
     ``uv.calls``.
     """
     state, outcome = advance(uv.calls[lpid])
-    if not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     uv.calls[lpid] = state
-    if isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if isinstance(outcome, _ENDS):
         return _ended(uv, state, outcome)
     return None
 

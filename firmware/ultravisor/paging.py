@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE, UvStatus
 from pefstack.firmware.ultravisor.svm import GuestPage, PageState, Svm, SvmState
 from pefstack.hw.errors import DeviceError
+from pefstack.hw.memory import BLANK_PAGE
 from pefstack.hw.secure_memory import SECURE_BIT
 from pefstack.images.esm_blob_refusal import EsmProfile
 
@@ -79,12 +80,15 @@ def _copied(uv: Ultravisor, svm: Svm, page: GuestPage, source: int) -> UvStatus:
         return UvStatus.P2
     if page.secure and uv.profile is not EsmProfile.REAL:
         return UvStatus.P2
+    content = uv.memory.page(source)
     if not page.secure:
         try:
             page.secure = uv.secure.allocate()
         except DeviceError:
             return UvStatus.RETRY
-    uv.secure.put_page(page.secure, uv.memory.page(source))
+        if content is BLANK_PAGE:  # as what was allocated
+            return _SUCCESS
+    uv.secure.put_page(page.secure, content)
     return _SUCCESS
 
 
