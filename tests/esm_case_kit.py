@@ -228,3 +228,17 @@ def tight() -> Guest:
     """The tree fills its page to the last word: no reserve entry more goes in."""
     room = PAGE - len(v2_guest().tree())
     return v2_guest(filler=room // 4 * 4)
+
+
+def edited_file(letter: str, name: str, **values: bytes) -> Guest:
+    """The guest of a blob, one of its attachments with other properties."""
+    root = Fdt.from_bytes(blob_bytes(letter)).root
+    files = next(each for each in root.children if each.name == "file")
+    tree = Fdt.from_bytes(files.value("files-fdt")).root
+    changed = Fdt(root=_edited(tree, ("files", name), values)).to_bytes()
+    raw = Fdt(root=_edited(root, ("file",), {"files-fdt": changed})).to_bytes()
+    return Guest(
+        kernel=vector(f"in/vmlinux-{letter}.bin"),
+        initrd=archive(raw) + vector(f"in/initrd-{letter}.cpio.xz"),
+        bootargs=b"  root=/dev/vda1   svm=on\tconsole=hvc0 \0",
+    )

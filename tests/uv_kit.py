@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pefstack import Machine
-from pefstack.firmware.guest.early_boot import EarlyBoot, Phase
+from pefstack.firmware.guest.early_boot import EarlyBoot, GuestMemory, Phase, Sc
 from pefstack.firmware.guest.place import Placement
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm
@@ -21,7 +21,8 @@ from pefstack.firmware.ultravisor.effects import End, Entered
 from pefstack.firmware.ultravisor.svm import Svm
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 from pefstack.firmware.virtualization import Virtualization
-from pefstack.hw.cpu import MSR_LE, MSR_SF, signed
+from pefstack.hw.cpu import MSR_LE, MSR_SF, CpuState, signed
+from pefstack.hw.journal import Journal
 from pefstack.hw.secure_memory import SECURE_BIT, HypervisorMemory
 from pefstack.images.esm_blob_refusal import EsmProfile
 from pefstack.images.uv_tpm import UvTpm
@@ -40,6 +41,15 @@ from uv_guest_kit import (
     cell,
     new_machine,
     vector,
+)
+
+PLACED: Final = Placement(
+    kbase=KBASE,
+    kernel_size=PAGE,
+    fdt=range(TREE_AT, TREE_AT + PAGE),
+    rtas_base=RTAS_AT,
+    heap=0x700000,
+    bootargs=b"",
 )
 
 
@@ -144,15 +154,7 @@ class World:
         for at, part in guest.parts().items():
             if part:
                 self.write(at, part)
-        where = Placement(
-            kbase=KBASE,
-            kernel_size=len(guest.kernel),
-            fdt=range(TREE_AT, TREE_AT + PAGE),
-            rtas_base=RTAS_AT,
-            heap=0x700000,
-            bootargs=b"",
-        )
-        self.running.guest = EarlyBoot(placement=where, phase=Phase.RUNNING)
+        self.running.guest = EarlyBoot(placement=PLACED, phase=Phase.RUNNING)
         return self
 
     def write(self, gpa: int, data: bytes) -> None:
@@ -263,6 +265,22 @@ class World:
         """Secure memory from its first page that is handed out, as much as a VM has."""
         start = self.board.secure.reserved
         return self.board.secure.read(SECURE_BIT | start, len(BLANK))
+
+
+@dataclass(slots=True, kw_only=True)
+class Toucher(EarlyBoot):
+    """Reads one byte of its memory, and is done."""
+
+    address: int
+
+    def run(self, cpu: CpuState, memory: GuestMemory, journal: Journal) -> Sc | None:
+        memory.read(self.address, 1)
+        return None
+
+
+def touching(address: int) -> Toucher:
+    """A guest that touches its memory there when it runs."""
+    return Toucher(placement=PLACED, address=address)
 
 
 @cache

@@ -95,8 +95,10 @@ _BY_NUMBER: Final = {int(number): call for number, call in CALLS.items()}
 
 
 def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
-    """r3 (signed), then r4 and on, of any ultra-call but UV_ESM."""
+    """r3 (signed), then r4 and on, of any ultra-call but UV_ESM of a guest."""
     number = gpr[3] & WORD_MASK
+    if number == UvCall.ESM:  # a guest's does not come here
+        return (UvStatus.PERMISSION,)
     call = _BY_NUMBER.get(number)
     if call is None:
         return (UvStatus.FUNCTION,)
@@ -104,6 +106,7 @@ def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
     if refusal is not None:
         return (refusal,)
     words = [word & WORD_MASK for word in gpr[_FIRST : _FIRST + call.arguments]]
+    words += [0] * (call.arguments - len(words))
     if call.who is _HV:
         return call.run(uv, *words)
     if call.who is _SVM:

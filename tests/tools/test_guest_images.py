@@ -59,7 +59,7 @@ def test_a_built_folder_boots_like_the_machine_by_name(
     there, named = Machine(tmp_path).run("opal"), Machine(name).run("opal")
     assert sealed_bytes(guest_of(there)) == sealed_bytes(guest_of(named))
     left = [
-        each.board.memory.read(UV_TPM_ADDRESS, UV_TPM_SIZE) for each in (there, named)
+        each.board.secure.read(UV_TPM_ADDRESS, UV_TPM_SIZE) for each in (there, named)
     ]
     assert left[0] == left[1]
     shown = repr(there) + repr(there.board.guest_images) + repr([*there.journal])
