@@ -7,6 +7,7 @@ for that there were; `traces` is what may hold none of them.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +27,9 @@ from pefstack.firmware.ultravisor.tpm_client import SlotState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 from pefstack.firmware.virtualization import Virtualization
 from pefstack.hw.secure_memory import SECURE_BIT
+from pefstack.images.errors import FormatError, PefError
 from pefstack.images.esm_operand_keys import SEED_SIZE, encryption_key
 from pefstack.images.esm_operand_payload import PayloadHeader
-from pefstack.images.errors import FormatError, PefError
 from pefstack.images.kdfa import kdfa
 from secret_search import (
     Found,
@@ -96,7 +97,7 @@ class Tap:
 
     def execute(self, command: bytes) -> bytes:
         hook = self.hooks.get(len(self.seen) + 1, self.tpm.execute)
-        answer = hook(command)
+        answer: bytes = hook(command)
         self.seen.append((command, answer))
         return answer
 
@@ -162,14 +163,15 @@ def traces(watched: Watched) -> dict[str, bytes | str]:
     gate = hypervisor.gate
     hidden = (board.tpm, watched.tap, gate, board.memory)
     journal = list(machine.journal)
-    truth = [board.tpm, uv.machine, board.memory, board.secure._memory, uv.calls]
-    truth += [board.flash, board.guest_images, board.spec]  # searched elsewhere
+    truth: list[object] = [board.tpm, uv.machine, uv.calls, board.secure._memory]
+    # searched elsewhere, or what the machine was started from
+    truth += [board.memory, board.flash, board.guest_images, board.spec]
     served = [svm.files for svm in uv.svms.values()]
     return {
         "normal memory": pages(board.memory, _asking(machine.name).board.memory),
         "hypervisor": atoms(reachable(hypervisor, hidden)),
         "relay": b"|".join(part for each in watched.tap.seen for part in each),
-        "hypercalls": atoms(watched.asked),
+        "hypercalls": atoms(reachable(watched.asked)),
         "journal": atoms(reachable(journal)),
         "journal repr": repr(journal),
         "journal JSON": "\n".join(json.dumps(asdict(each)) for each in journal),
@@ -212,21 +214,26 @@ def secrets_of(state: EsmState) -> dict[str, bytes]:
     if isinstance(state.client, LockboxState):
         found |= _of_lockbox(state.client)
     if state.operand and state.client and state.client.secret:
-        header = PayloadHeader.from_prefix(state.operand.payload)
-        found |= keys_of(state.client.secret[:SEED_SIZE], header)
+        found |= keys_of(state.client.secret[:SEED_SIZE], state.operand.payload)
     if state.payload:
         found |= {each.name: each.content for each in state.payload.secrets}
     return found
 
 
-def keys_of(seed: bytes, header: PayloadHeader) -> dict[str, bytes]:
-    """A seed, and the keys from it."""
+def keys_of(seed: bytes, payload: bytes) -> dict[str, bytes]:
+    """A seed, the keys from it, and the HMAC that a changed payload should have."""
+    header, body, mac = PayloadHeader.from_prefix(payload), payload[:-64], payload[-64:]
     nonces = header.svm_id, header.build_nonce
-    return {
+    key = kdfa(hashlib.sha256, seed, b"ESM-MAC", *nonces, 512)
+    found = {
         "seed": seed,
         "encryption key": encryption_key(seed, header),
-        "HMAC key": kdfa(hashlib.sha256, seed, b"ESM-MAC", *nonces, 512),
+        "HMAC key": key,
     }
+    expected = hmac.digest(key, body, hashlib.sha512)
+    alike = sum(a == b for a, b in zip(mac, expected, strict=True))
+    # one that was changed a little says the rest of the expected one by itself
+    return found if alike > 32 else found | {"expected HMAC": expected}
 
 
 def _of_slot(client: SlotState) -> dict[str, bytes]:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from pef_tpm_kit import seal
-from pefstack import Machine
 from pefstack.firmware.pef_objects import NV_INDEX, storage_policy
 from pefstack.firmware.ultravisor.codes import HCall, UvCall
 from pefstack.firmware.ultravisor.esm_state import EsmState

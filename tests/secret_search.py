@@ -48,7 +48,8 @@ def forms(secret: bytes) -> dict[str, bytes]:
         "utf-8": latin.encode(),
         "utf-16le": latin.encode("utf-16-le"),
         "utf-16be": latin.encode("utf-16-be"),
-        "repr": repr(secret)[2:-1].encode(),
+        "repr": _printed(secret).encode(),
+        "repr twice": repr(_printed(secret))[1:-1].encode(),
         "decimal list": ", ".join(map(str, secret)).encode(),
         "decimal": str(int.from_bytes(secret, "big")).encode(),
     }
@@ -69,7 +70,9 @@ def fragments(secret: bytes) -> dict[str, bytes]:
     found = {f"hex of byte {at // 2}": hexed[at:][: 2 * FRAGMENT] for at in ends}
     # pieces of six at every third byte: eight bytes in a row hold one of them
     pieces = {at: secret[at : at + 6] for at in range(0, len(secret) - 5, 3)}
-    found |= {f"byte {at}": repr(piece)[2:-1] for at, piece in pieces.items()}
+    found |= {f"byte {at}": _printed(piece) for at, piece in pieces.items()}
+    twice = {at: repr(_printed(piece))[1:-1] for at, piece in pieces.items()}
+    found |= {f"byte {at}, twice": piece for at, piece in twice.items()}
     return {form: text.encode() for form, text in found.items()}
 
 
@@ -85,7 +88,7 @@ def in_bytes(place: str, raw: bytes, secrets: Secrets) -> list[Found]:
 
 def in_text(place: str, text: str, secrets: Secrets) -> list[Found]:
     """As `in_bytes`, and fragments."""
-    raw = text.encode("utf-8", "surrogatepass")
+    raw = SEPARATOR.join(_encoded(text))
     hexed = _hex_windows(raw.lower())
     found = in_bytes(place, raw, secrets)
     for name, secret in secrets.items():
@@ -122,10 +125,10 @@ def pages(memory: Memory, searched: Memory | None = None) -> bytes:
 
 def _is_blank(page: bytes | bytearray | memoryview, known: dict[int, bool]) -> bool:
     """Many pages are views of one object: each object is looked at once."""
-    whole = page.obj if isinstance(page, memoryview) else page
+    whole: Any = page.obj if isinstance(page, memoryview) else page
     if len(whole) != PAGE_SIZE:
         return bytes(page) == _BLANK
-    return known.setdefault(id(whole), whole == _BLANK)
+    return known.setdefault(id(whole), bool(whole == _BLANK))
 
 
 def reachable(root: object, truth: Iterable[object] = ()) -> Iterator[Any]:
@@ -147,14 +150,26 @@ def reachable(root: object, truth: Iterable[object] = ()) -> Iterator[Any]:
 
 
 def everything() -> Iterator[Any]:
-    """Every object of this process that the collector knows, and what they refer to."""
+    """Every object of this process that the collector knows, and what they refer to.
+
+    It does not know containers of atoms only; those are reached from others.
+    """
     gc.collect()
-    for holder in gc.get_objects():
-        if not isinstance(holder, type):
-            yield holder
-            yield from (
-                each for each in gc.get_referents(holder) if isinstance(each, _ATOMS)
-            )
+    seen: set[int] = set()
+    waiting: list[Any] = [each for each in gc.get_objects() if _is_followed(each)]
+    while waiting:
+        holder = waiting.pop()
+        yield holder
+        for each in gc.get_referents(holder):
+            if isinstance(each, _ATOMS):
+                yield each
+            elif not gc.is_tracked(each) and id(each) not in seen:
+                seen.add(id(each))
+                waiting.append(each)
+
+
+def _is_followed(each: object) -> bool:
+    return not isinstance(each, type)
 
 
 def atoms(objects: Iterable[Any]) -> bytes:
@@ -169,6 +184,10 @@ def atoms(objects: Iterable[Any]) -> bytes:
             seen.add(id(each))
             parts.extend(_as_bytes(each))
     return SEPARATOR.join(parts)
+
+
+def _printed(raw: bytes) -> str:
+    return repr(raw)[2:-1]
 
 
 def _base64(secret: bytes, skip: int) -> bytes:
@@ -192,7 +211,7 @@ def _behind(each: Any) -> Iterable[Any]:
 
 def _as_bytes(each: Any) -> Iterator[bytes]:
     if isinstance(each, str):
-        yield each.encode("utf-8", "surrogatepass")
+        yield from _encoded(each)
     elif isinstance(each, bool):
         return
     elif isinstance(each, int):
@@ -203,6 +222,13 @@ def _as_bytes(each: Any) -> Iterator[bytes]:
         if all(0 <= part <= 0xFF for part in each):
             yield bytes(each)
         yield b"".join((part & REGISTER).to_bytes(8, "big") for part in each)
+
+
+def _encoded(text: str) -> Iterator[bytes]:
+    """As it is printed; and the bytes for which its characters may stand."""
+    yield text.encode("utf-8", "surrogatepass")
+    if not text.isascii():
+        yield text.encode("latin-1", "replace")
 
 
 def _number(each: int) -> Iterator[bytes]:
@@ -233,8 +259,3 @@ def exception_texts(wrong: BaseException) -> str:
         parts += [str(each), repr(each), repr(each.args), repr(notes), repr(fields)]
         waiting += [each.__cause__, each.__context__]
     return "\n".join(parts)
-
-
-def without_digests(text: str) -> str:
-    """A text without addresses of objects, which change."""
-    return re.sub(r" at 0x[0-9a-f]+>", ">", text)
