@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from pefstack.firmware.ultravisor.codes import HCall, UvCall, UvStatus
-from pefstack.firmware.ultravisor.svm import Svm, PageState
+from pefstack.firmware.ultravisor.svm import PageState, Svm
 from pefstack.hw.secure_memory import SECURE_BIT
 from uv_guest_kit import (
     INITRD_AT,
