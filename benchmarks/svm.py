@@ -57,13 +57,12 @@ def large_guest(rounds: int) -> None:
     """UV_ESM of a guest of 100 MiB, every page handed over, against SHA-512 of it."""
     machine = Machine(MACHINE, settings=LARGE).run(until="hypervisor")
     guest = parts_of(machine)
-    forks = iter([machine.fork() for _ in range(rounds)])
 
     def digests() -> None:
         for part in guest:
             hashlib.sha512(part).digest()
 
-    seconds, floor = alternating(lambda: secure(next(forks)), digests, rounds)
+    seconds, floor = beside(machine, digests, rounds)
     row("svm: UV_ESM of a guest of 100 MiB", seconds, f"SHA-512, limit {LIMIT}", floor)
 
 
@@ -72,8 +71,7 @@ def whole_boot(rounds: int) -> None:
     machine = Machine(MACHINE)
     secure(machine.fork())
     floor = Floor(machine)
-    forks = iter([machine.fork() for _ in range(rounds)])
-    seconds, against = alternating(lambda: secure(next(forks)), floor.work, rounds)
+    seconds, against = beside(machine, floor.work, rounds)
     counts = f"{floor.checks} signatures, {floor.decrypts} + {floor.encrypts} RSA"
     print(f"svm: floor has hashing, ECC, {counts} operations")
     row("svm: boot to SVM in process", seconds, f"floor, limit {LIMIT}", against)
@@ -159,18 +157,23 @@ def secure(machine: Machine) -> None:
         raise SystemExit("the VM of the benchmark did not become secure")
 
 
-def alternating(
-    one: Callable[[], object], other: Callable[[], object], rounds: int
+def beside(
+    machine: Machine, floor: Callable[[], object], rounds: int
 ) -> tuple[float, float]:
-    """The fewest seconds of both, taken in turns."""
-    times: tuple[list[float], list[float]] = [], []
-    for _ in range(rounds):
-        for action, kept in zip((one, other), times, strict=True):
-            gc.collect()
-            start = time.perf_counter()
-            action()
-            kept.append(time.perf_counter() - start)
-    return min(times[0]), min(times[1])
+    """The fewest seconds of a machine to SVM and of its floor, taken in turns."""
+    times = [(_seconds_to_svm(machine.fork()), _seconds(floor)) for _ in range(rounds)]
+    return min(each for each, _ in times), min(each for _, each in times)
+
+
+def _seconds_to_svm(fork: Machine) -> float:
+    return _seconds(lambda: secure(fork))
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
