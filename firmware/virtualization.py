@@ -7,6 +7,7 @@ behind the ultravisor, 2 the ultravisor (esm.md 3.1). Nothing here runs by itsel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -147,8 +148,19 @@ class Virtualization:
         def gate(number: int, *args: int) -> tuple[int, ...]:
             return uv.ultracall(caller, (0, 0, 0, number, *args))
 
+        def reflect(lpid: int, number: int, args: Sequence[int]) -> tuple[int, ...]:
+            """The registers of a secure VM stay behind; the arguments are told."""
+            vm = hypervisor.vms.get(lpid)
+            if vm is None or not vm.cpu.msr & MSR_S:
+                return hypervisor.hypercall(lpid, number, args)
+            own, vm.cpu = vm.cpu, CpuState()
+            try:
+                return hypervisor.hypercall(lpid, number, args)
+            finally:
+                vm.cpu = own
+
         hypervisor.gate = gate
-        uv.hypervisor = hypervisor.hypercall
+        uv.hypervisor = reflect
 
     def _run_guest(self, vm: Vm, guest: EarlyBoot) -> bool:
         if vm.cpu.msr & MSR_S and not self.vm_secure:

@@ -27,8 +27,8 @@ from pefstack.firmware.ultravisor.conversation import (
 )
 from pefstack.hw.entropy import Entropy
 from relay_lockbox_rows import lockbox
-from secret_search import traces
 from tpm_kit import rc_of, read_one
+from traces import traces
 
 SHA256, UNSEAL = 0x000B, 0x15E
 SEED, COUNT = "b", 160  # random scripts among which each defence left out is found

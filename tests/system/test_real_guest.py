@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from interop import INITRAMFS, KERNEL, need
+from interop import INITRAMFS, KERNEL, need, need_file
 from loaded_guest_kit import (
     BYTES,
     LINE,
@@ -23,9 +23,11 @@ from loaded_guest_kit import (
     real_machine,
 )
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE
+from pefstack.hw.entropy import Entropy
 from pefstack.hw.guest_spec import GuestImages
 from pefstack.images.cpio import read_archive, write_archive
 from pefstack.images.initramfs import find_blob
+from pefstack.tools.cli.app import main
 from pefstack.tools.esm.guest_digests import guest_digests
 
 pytestmark = pytest.mark.interop
@@ -138,11 +140,26 @@ def test_a_zimage_that_binutils_linked(guest: LoadedGuest, tmp_path: Path) -> No
 
 def test_the_initramfs_is_as_our_writer_writes_it() -> None:
     """GNU cpio made it: nothing in it depends on where or when."""
-    raw = INITRAMFS.read_bytes()
+    raw = need_file(
+        INITRAMFS, "of Debian: machines/real/fetch-initramfs.sh"
+    ).read_bytes()
     entries, size = read_archive(raw)
     assert write_archive(entries) == raw
     assert {(each.mtime, each.uid, each.gid) for each in entries} == {(0, 0, 0)}
     assert size <= len(raw) < size + 512
+
+
+@pytest.mark.parametrize("loaded_guest", ["v2"], indirect=True)
+def test_pef_esm_says_the_same_of_the_image(guest: LoadedGuest, tmp_path: Path) -> None:
+    """The seed is the one that every build of this machine has."""
+    image, seed = tmp_path / "initrd", tmp_path / "seed"
+    images = guest.machine.board.guest_images
+    assert images is not None
+    image.write_bytes(images.initrd)
+    seed.write_bytes(Entropy("pefstack", "guest seed").random_bytes(32))
+    words = ["esm", "check", str(image), "--seed-file", str(seed), "--kernel"]
+    for line, code in ((LINE.decode(), 0), (LINE.decode().upper(), 1)):
+        assert main([*words, str(KERNEL), "--append", line]) == code
 
 
 @pytest.mark.parametrize("loaded_guest", ["v2"], indirect=True)

@@ -20,7 +20,7 @@ from pefstack.hw.entropy import Entropy
 from pefstack.hw.tpm.sealing import import_body, read_key
 from relay_kit import RECORDED, attempt, relay_in, result, slot_of, verdict_of
 from relay_lockbox_rows import use
-from secret_search import traces
+from traces import traces
 
 ATTEMPTS: Final = {"E1": 2, "E5": 3, "E10": 3}
 
