@@ -34,8 +34,8 @@ class Ultravisor:
     ``machine``: what OPAL handed over, None where the TPM was not prepared.
     ``hypervisor`` answers the hypercalls; it is not trusted. ``calls``: UV_ESM calls
     that are not at their end, by logical partition; ``asked``: the question that the
-    state of a call asks, so that it is not worked out again. ``reasons``: why calls were
-    refused, for the owner of the ultravisor. ``entropy`` is the processor's.
+    state of a call asks, so that it is not worked out again. ``reasons``: why calls
+    were refused, for the owner of the ultravisor. ``entropy`` is the processor's.
     """
 
     secure: SecureMemory = field(repr=False)
