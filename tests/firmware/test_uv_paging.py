@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from pefstack.firmware.ultravisor.codes import HCall, UvCall, UvStatus
-from pefstack.firmware.ultravisor.svm import PageState
+from pefstack.firmware.ultravisor.svm import PageState, Svm
 from pefstack.hw.secure_memory import SECURE_BIT
 from uv_guest_kit import (
     INITRD_AT,
@@ -263,7 +263,7 @@ def test_pages_of_two_vms_are_two() -> None:
     assert world.used_pages == held
 
 
-def page_addresses(svm: Any) -> list[int]:
+def page_addresses(svm: Svm) -> list[int]:
     found = [page.secure for page in svm.pages.values() if page.secure] + svm.own
     assert all(a != b for a, b in pairwise(sorted(found)))
     return found
