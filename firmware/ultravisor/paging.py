@@ -53,8 +53,6 @@ def page_in(
     gfn = address >> PAGE_SHIFT
     if not svm.has_page(gfn):
         return (UvStatus.P3,)
-    if gfn in svm.lost:
-        return (UvStatus.P2,)
     page = svm.page(gfn)
     mapped = None if page.state is _SECURE else _REMAPPED.get(page.state)
     if mapped is None:
