@@ -306,6 +306,15 @@ CASES: Final[tuple[Case, ...]] = (
     # 19 to 22: the end
     Case(19, "init-done", instead=refusing(HCall.SVM_INIT_DONE, -75)),
     Case(20, "cpu", guest=having(boot_cpu=1), r3=-75, back=False),
+    Case(
+        21,
+        "page-in",
+        "taken back",
+        at=21,
+        meanwhile=unregistering,
+        r3=-75,
+        back=False,
+    ),
     Case(22, "tree-back", guest=tight, r3=None, back=False),
     Case(
         22,

@@ -306,7 +306,7 @@ def policy_or(branches: bytes) -> bytes:
     return sha256(bytes(32) + b"\0\0\1\x71" + branches).digest()
 
 
-def entered(end: End) -> bool:
+def entered(end: End | None) -> bool:
     """Whether the VM became a secure one."""
     return isinstance(end, Entered)
 

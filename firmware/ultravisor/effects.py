@@ -88,7 +88,7 @@ class DrawRandom:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The VM is secure from here on; 1."""
+    """The VM is secure from here on; 1, or 0 when pages of it were taken back."""
 
 
 Effect = (

@@ -31,6 +31,13 @@ def _check_cpu(state: EsmState) -> EsmState:
     return state
 
 
+def _take_commit(state: EsmState, answer: int) -> EsmState:
+    if answer != 1:
+        right = "all that came into secure memory"
+        raise EsmError(_R.PAGE_IN, "pages", 0, "some that were taken back", right)
+    return state
+
+
 def work_tree(state: EsmState) -> bytes:
     """The guest's tree with what was reserved in its reserve map."""
     tree = state.tree or Fdt(root=FdtNode())
@@ -55,6 +62,6 @@ def _take_tree(state: EsmState, answer: int) -> EsmState:
 PHASES: Final[dict[int, tuple[Phase, ...]]] = {
     19: (Phase(ask=lambda _: Hypercall(HCall.SVM_INIT_DONE), take=_take_done),),
     20: (Phase(settle=_check_cpu),),
-    21: (Phase(ask=lambda _: Commit()),),
+    21: (Phase(ask=lambda _: Commit(), take=_take_commit),),
     22: (Phase(ask=_ask_tree, take=_take_tree),),
 }

@@ -121,6 +121,8 @@ def _allocate(uv: Ultravisor, svm: Svm, pages: int) -> int:
 
 
 def _commit(svm: Svm, state: EsmState) -> int:
+    if svm.lost:
+        return 0
     svm.state = SvmState.SECURE
     svm.rtas_buffer = state.reserved[RTAS_BUFFERS].start
     svm.files = _served(state)

@@ -35,7 +35,10 @@ def register(
 
 
 def unregister(uv: Ultravisor, lpid: int, slot_id: int) -> tuple[int, ...]:
-    """Take a slot back: its pages are wiped, and lost for good."""
+    """Take a slot back: its pages are wiped, and lost for good.
+
+    A new slot does not bring them back: what was measured would be replaced.
+    """
     svm = uv.svms.get(lpid)
     slot = svm.slots.pop(slot_id, None) if svm else None
     if svm is None or slot is None:

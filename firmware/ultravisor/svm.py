@@ -68,8 +68,8 @@ class MemorySlot:
 class Svm:
     """The record of one VM from UV_ESM on.
 
-    ``lost``: pages that were the guest's and are gone: none comes in their place, what
-    was measured cannot be replaced; a touch ends the VM.
+    ``lost``: pages that were the guest's and are gone: none of them comes in again, a
+    VM without them does not become secure, and a touch ends a secure one.
     ``own``: secure pages that hold what the ultravisor keeps about it.
     ``rtas_buffer``: guest address of the page that it shares to make RTAS calls.
     """

@@ -12,7 +12,7 @@ from pefstack.firmware.hypervisor.vm import VmState
 from pefstack.firmware.ultravisor import esm_call
 from pefstack.firmware.ultravisor.calls import Caller
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, UvCall, UvStatus
-from pefstack.firmware.ultravisor.effects import Killed, Refused
+from pefstack.firmware.ultravisor.effects import Aborted, Refused
 from pefstack.firmware.ultravisor.esm_state import EsmCaller
 from pefstack.firmware.ultravisor.svm import Svm, SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
@@ -58,7 +58,8 @@ def test_what_was_measured_is_not_replaced_by_way_of_a_slot(loaded: Machine) -> 
     address = KERNEL_PAGE << PAGE_SHIFT
     assert hv(uv, UvCall.PAGE_IN, 1, source, address, 0, PAGE_SHIFT) == UvStatus.P3
     running.run()
-    assert isinstance(running.end, Killed)
+    assert isinstance(running.end, Aborted)
+    assert running.end.reason.step == 21
     assert running.guest is not None
     assert not running.guest.secrets
 
