@@ -279,7 +279,8 @@ def test_what_is_reserved_is_clear_of_the_reserve_map_the_tree_and_the_kernel() 
     places = world.uv.calls[world.vm.lpid].reserved
     assert places["rtas-buffers"].end == MEMORY - PAGE
     assert [each.size // PAGE for each in places.values()] == [6, 2, 1, 1]
-    low = v2_guest(reg=bytes(8) + (20 * PAGE).to_bytes(8, "big"))
+    size = (20 * PAGE).to_bytes(8, "big")
+    low = v2_guest(reg=bytes(8) + size, rtas_at=2 * PAGE)
     world = World().place(low)
     at = 16 * PAGE
     world.write(at, low.tree())
@@ -306,3 +307,14 @@ def test_a_secure_vm_goes_on_at_kbase_with_these_registers() -> None:
     cpu = world.vm.cpu
     assert cpu.msr == MSR_SF | MSR_LE | MSR_S
     assert (cpu.nia, cpu.gpr[3:6]) == (KBASE, [TREE_AT, KBASE, 0])
+
+
+def test_a_page_that_was_taken_back_stays_away() -> None:
+    """In a slot that is registered once more it does not come in again: U_P2."""
+    world = transition(18)
+    lpid = world.vm.lpid
+    world.hv(UvCall.UNREGISTER_MEM_SLOT, lpid, 0)
+    assert world.hv(UvCall.REGISTER_MEM_SLOT, lpid, 0, MEMORY, 0, 0) == 0
+    assert page_in(world, address=INITRD_AT) == UvStatus.P2
+    assert page_in(world, address=FREE) == UvStatus.SUCCESS
+    assert refusal(world.finish()) == (18, "page-in")
