@@ -9,6 +9,7 @@ import pytest
 from pefstack.firmware.hypervisor.vm import VmState
 from pefstack.firmware.ultravisor.calls import CALLS, NOT_MODELLED, Caller
 from pefstack.firmware.ultravisor.codes import UvCall, UvStatus
+from pefstack.firmware.ultravisor.guest_memory import SecureGuestMemory
 from pefstack.hw.chip import MSR_HV, MSR_S
 from pefstack.hw.cpu import MSR_PR, MSR_SF
 from pefstack.hw.errors import DeviceError
