@@ -1,14 +1,16 @@
 # Everything is installed in .venv; the machine needs Python 3.11 with venv, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# tests: a worker for each processor; `make test PARALLEL=` has none
+PARALLEL ?= -n auto --dist worksteal
 UV := $(or $(shell command -v uv),$(BIN)/uv)
 
-.PHONY: boot test check sabotage tpm2-manual bench kernel real lock
+.PHONY: boot test check sabotage tpm2-manual bench kernel real real-guest lock
 boot: $(BIN)/.ready
 	$(BIN)/python tools/boot.py
 
 test: $(BIN)/.dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(PARALLEL)
 
 check: $(BIN)/.dev
 	$(BIN)/ruff format --check
@@ -31,9 +33,17 @@ real: $(BIN)/.ready
 	kernel=$$(machines/real/fetch-kernel.sh) && $(BIN)/pef boot machines/real/p9-real.toml \
 	    --set image.flash.partition.BOOTKERNEL.content.file="$$kernel"
 
+real-guest: $(BIN)/.ready
+	kernel=$$(machines/real/fetch-kernel.sh) && initramfs=$$(machines/real/fetch-initramfs.sh) && \
+	$(BIN)/pef boot machines/real/svm-real.toml --set image.guest.kernel.file="$$kernel" \
+	    --set image.guest.initrd.file="$$initramfs"
+
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/boot.py $(SHORT)
 	$(BIN)/python benchmarks/tpm.py $(SHORT)
+	$(BIN)/python benchmarks/esm.py $(SHORT)
+	$(BIN)/python benchmarks/svm.py $(SHORT)
+	$(BIN)/python benchmarks/tpm_model.py $(SHORT)
 
 lock: | $(BIN)/.dev
 	$(UV) pip compile -q --universal --generate-hashes --no-header \

@@ -7,6 +7,7 @@ behind the ultravisor, 2 the ultravisor (esm.md 3.1). Nothing here runs by itsel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,8 +116,9 @@ class Virtualization:
         elif uv is None:
             cpu.set_result(UvStatus.FUNCTION)
         elif cpu.gpr[3] == UvCall.ESM:
-            if not esm_call.begin(uv, self._esm_caller(uv, vm)):
-                cpu.set_result(UvStatus.RETRY)
+            refused = esm_call.begin(uv, self._esm_caller(uv, vm))
+            if refused is not None:
+                self._ended(cpu, refused)
         else:
             cpu.set_result(*uv.ultracall(Caller(cpu.msr, vm.lpid, cpu.pid), cpu.gpr))
 
@@ -141,13 +143,29 @@ class Virtualization:
         if uv is None:
             return
 
+        caller = Caller(MSR_HV, 0)
+
         def gate(number: int, *args: int) -> tuple[int, ...]:
-            return uv.ultracall(Caller(MSR_HV, 0), (0, 0, 0, number, *args))
+            return uv.ultracall(caller, (0, 0, 0, number, *args))
+
+        def reflect(lpid: int, number: int, args: Sequence[int]) -> tuple[int, ...]:
+            """The registers of a secure VM stay behind; the arguments are told."""
+            vm = hypervisor.vms.get(lpid)
+            if vm is None or not vm.cpu.msr & MSR_S:
+                return hypervisor.hypercall(lpid, number, args)
+            own, vm.cpu = vm.cpu, CpuState()
+            try:
+                return hypervisor.hypercall(lpid, number, args)
+            finally:
+                vm.cpu = own
 
         hypervisor.gate = gate
-        uv.hypervisor = hypervisor.hypercall
+        uv.hypervisor = reflect
 
     def _run_guest(self, vm: Vm, guest: EarlyBoot) -> bool:
+        if vm.cpu.msr & MSR_S and not self.vm_secure:
+            self._kill(vm, "the secure VM is not there any more")
+            return False
         try:
             wanted = guest.run(vm.cpu, self._memory(vm), self.board.journal)
         except DeviceError as touched:
@@ -202,6 +220,8 @@ class Virtualization:
 
     def _note(self, reason: Reason, how: str) -> None:
         """For the owner of the machine; neither guest nor hypervisor reads it."""
+        from pefstack.firmware.ultravisor.mend import mend  # loaded when it is needed
+
         self.board.journal.add(
             SOURCE,
             "esm-refused",
@@ -210,11 +230,13 @@ class Virtualization:
             name=reason.name,
             reason=reason.text,
             rc=f"0x{reason.rc:03x}" if reason.rc else "",
+            mend=mend(reason.name),
         )
 
     def _kill(self, vm: Vm, text: str) -> None:
+        """A VM that the hypervisor ended itself is simply not there any more."""
         uv = self.ultravisor
-        if uv is None or not vm.cpu.msr & MSR_S:
+        if uv is None or vm.lpid not in uv.svms:
             self.hypervisor.stop(vm, text)
             return
         reason = Reason(step=0, name="memory", text=text)

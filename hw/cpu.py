@@ -32,11 +32,14 @@ class Level(StrEnum):
 
 @dataclass(slots=True)
 class CpuState:
-    """One thread; ``nia`` is the address of the next instruction."""
+    """One thread; ``nia`` is the address of the next instruction.
+
+    ``gpr`` does not print: registers of a secure VM hold what it reads of its secrets.
+    """
 
     msr: int = MSR_SF
     nia: int = 0
-    gpr: list[int] = field(default_factory=lambda: [0] * GPR_COUNT)
+    gpr: list[int] = field(default_factory=lambda: [0] * GPR_COUNT, repr=False)
     srr0: int = 0
     srr1: int = 0
     pid: int = 0  # of the process that runs

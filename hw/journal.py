@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 Detail = dict[str, str | int]
 
@@ -26,6 +26,7 @@ class Journal:
     """
 
     __slots__ = ("_events", "_prefix")
+    keeps: ClassVar[bool] = True  # False: whatever is added is gone, so spare the work
 
     def __init__(self, events: list[Event] | None = None, prefix: str = "") -> None:
         self._events: Final[list[Event]] = [] if events is None else events

@@ -7,7 +7,7 @@ from typing import Final
 from pefstack.hw.errors import DeviceError
 
 PAGE_SIZE: Final = 0x10000
-_BLANK: Final = bytes(PAGE_SIZE)
+BLANK_PAGE: Final = bytes(PAGE_SIZE)
 
 Page = bytes | bytearray | memoryview
 
@@ -33,10 +33,33 @@ class Memory:
         parts, end = [], address + size
         while address < end:
             number, offset = divmod(address, PAGE_SIZE)
-            part = self._pages.get(number, _BLANK)[offset : offset + end - address]
+            part = self._pages.get(number, BLANK_PAGE)[offset : offset + end - address]
             parts.append(part)
             address += len(part)
         return b"".join(parts)
+
+    def page(self, address: int) -> bytes | memoryview:
+        """The page at a multiple of 64 KiB; what is written later stays out of it.
+
+        Nothing is copied: `put_page` of another memory may keep it.
+        """
+        self._check(address, PAGE_SIZE)
+        number = address // PAGE_SIZE
+        page = self._pages.get(number, BLANK_PAGE)
+        if isinstance(page, bytearray):
+            page = self._pages[number] = bytes(page)
+            self._private.discard(number)
+        return page
+
+    def put_page(self, address: int, page: bytes | memoryview) -> None:
+        """Write a page that `page` gave; a blank one takes no room."""
+        self._check(address, PAGE_SIZE)
+        number = address // PAGE_SIZE
+        self._private.discard(number)
+        if page is BLANK_PAGE:
+            self._pages.pop(number, None)
+        else:
+            self._pages[number] = page
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
         """Write ``data``; `DeviceError` outside the memory."""
@@ -50,6 +73,15 @@ class Memory:
             self._put(number, offset, part)
             address += len(part)
             view = view[len(part) :]
+
+    def blank(self, address: int, size: int) -> None:
+        """Whole pages become zeros again; `DeviceError` for other places."""
+        self._check(address, size)
+        if address % PAGE_SIZE or size % PAGE_SIZE:
+            raise DeviceError("memory", address, f"0x{size:x} bytes are no whole pages")
+        for number in range(address // PAGE_SIZE, (address + size) // PAGE_SIZE):
+            self._pages.pop(number, None)
+            self._private.discard(number)
 
     def clear(self) -> None:
         """Forget everything, as without power."""
@@ -74,7 +106,7 @@ class Memory:
             self._pages[number] = part
             self._private.discard(number)
             return
-        page = self._pages.get(number, _BLANK)
+        page = self._pages.get(number, BLANK_PAGE)
         if number not in self._private or not isinstance(page, bytearray):
             page = self._pages[number] = bytearray(page)
             self._private.add(number)

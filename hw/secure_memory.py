@@ -13,7 +13,6 @@ from pefstack.hw.memory import PAGE_SIZE, Memory
 
 SECURE_BIT: Final = 0x0001_0000_0000_0000  # bit 15
 DEFAULT_SIZE: Final = 2 << 30
-_BLANK: Final = bytes(PAGE_SIZE)
 
 
 class SecureFault(DeviceError):
@@ -51,12 +50,13 @@ class SecureMemory:
 
     def allocate(self) -> int:
         """The address of a page of zeros; `DeviceError` when there is none."""
+        page = self._next
         if self._freed:
             page = self._freed.pop()
-        elif self._next + PAGE_SIZE <= self.size:
-            page, self._next = self._next, self._next + PAGE_SIZE
+        elif page + PAGE_SIZE <= self._memory.size:
+            self._next = page + PAGE_SIZE
         else:
-            raise DeviceError("secure memory", self._next, "no free page")
+            raise DeviceError("secure memory", page, "no free page")
         self._used.add(page)
         return page | SECURE_BIT
 
@@ -65,13 +65,23 @@ class SecureMemory:
         page = address & ~SECURE_BIT
         if not address & SECURE_BIT or page not in self._used:
             raise DeviceError("secure memory", address, "no page that is handed out")
-        self._memory.write(page, _BLANK)
+        self._memory.blank(page, PAGE_SIZE)
         self._used.remove(page)
         self._freed.append(page)
 
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes; `DeviceError` outside."""
         return self._memory.read(self._offset(address), size)
+
+    def page(self, address: int) -> bytes | memoryview:
+        """The page at an address, as `Memory.page`."""
+        return self._memory.page(self._offset(address))
+
+    def put_page(self, address: int, page: bytes | memoryview) -> None:
+        """Write a page of any memory, as `Memory.put_page`."""
+        if not address & SECURE_BIT:
+            raise DeviceError("secure memory", address, "not a secure address")
+        self._memory.put_page(address & ~SECURE_BIT, page)
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write ``data``; `DeviceError` outside."""
@@ -118,6 +128,11 @@ class HypervisorMemory:
         """Write; `SecureFault`, or `DeviceError` outside the memory."""
         _check_normal(address, len(data))
         self._memory.write(address, data)
+
+    def blank(self, address: int, size: int) -> None:
+        """Zero whole pages; errors as `write`, and for what is no whole page."""
+        _check_normal(address, size)
+        self._memory.blank(address, size)
 
 
 def _check_normal(address: int, size: int) -> None:

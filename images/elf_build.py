@@ -58,17 +58,31 @@ def build_elf(
     begins in the file at 0x1000. Raises `FormatError` for what does not fit.
     """
     places = _places(sections)
+    contents = _contents(sections, places)
+    names = b"".join(
+        b"\0" + each.encode() for each in (*(s.name for s in sections), _NAMES)
+    )
+    names_at, rows_at = len(contents), aligned(len(contents) + len(names) + 1, 8)
+    rows = _rows(sections, places, address, names + b"\0", names_at)
+    head = _header(e_type, address, rows_at, len(sections) + 2).to_bytes()
+    end = places[-1] + sections[-1].size
+    head += _segment(address, names_at - PAGE, end - PAGE)
+    contents[: len(head)] = head
+    raw = bytes(contents + names).ljust(rows_at, b"\0") + rows
+    return bytes(Elf.from_bytes(raw).raw)
+
+
+def _contents(sections: Sequence[NewSection], places: list[int]) -> bytearray:
+    """The file up to the end of the last contents, with room for the headers."""
     contents = bytearray(PAGE)
     for section, at in zip(sections, places, strict=True):
         if section.data:
             contents = contents.ljust(at, b"\0") + bytes(section.data)
-    table = b"\0" + b"".join(
-        each.encode() + b"\0" for each in (*(s.name for s in sections), _NAMES)
-    )
-    names_at = len(contents)
-    rows_at = aligned(names_at + len(table), 8)
-    end = places[-1] + sections[-1].size
-    header = ElfHeader(
+    return contents
+
+
+def _header(e_type: int, address: int, rows_at: int, rows: int) -> ElfHeader:
+    return ElfHeader(
         e_type=e_type,
         e_entry=address,
         e_flags=ABI_V2,
@@ -77,14 +91,9 @@ def build_elf(
         e_phentsize=SEGMENT_SIZES[64],
         e_shoff=rows_at,
         e_shentsize=SECTION_SIZES[64],
-        e_shnum=len(sections) + 2,
-        e_shstrndx=len(sections) + 1,
+        e_shnum=rows,
+        e_shstrndx=rows - 1,
     )
-    segment = _segment(address, names_at - PAGE, end - PAGE)
-    contents[: len(segment) + HEADER_SIZES[64]] = header.to_bytes() + segment
-    rows = _rows(sections, places, address, table, names_at)
-    raw = bytes(contents + table).ljust(rows_at, b"\0") + rows
-    return bytes(Elf.from_bytes(raw).raw)
 
 
 def _places(sections: Sequence[NewSection]) -> list[int]:
@@ -117,7 +126,7 @@ def _rows(
         rows.append(
             _SECTION.pack(name, kind, SHF_ALLOC, *place, 0, 0, section.alignment, 0)
         )
-    name = names.index(_NAMES.encode())
+    name = names.index(b"\0" + _NAMES.encode() + b"\0") + 1
     last = (0, names_at, len(names))
     rows.append(_SECTION.pack(name, SHT_STRTAB, 0, *last, 0, 0, 1, 0))
     return b"".join(rows)

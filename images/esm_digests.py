@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
@@ -12,7 +13,6 @@ from pefstack.images.esm_blob_refusal import (
     BlobRefusal,
     EsmProfile,
     check_size,
-    check_string,
     find_node,
     read_tree,
 )
@@ -32,6 +32,7 @@ RTAS_DIGEST: Final = bytes.fromhex(
 
 _ORDER: Final = ("bootargs", "initrd", "kernel-size", "kernel", "rtas")
 _NAMES: Final = ("compatible", "algorithm", *reversed(_ORDER))  # as IBM's tool
+_HIDDEN: Final = "something else"
 _WRONG: Final = BlobRefusal.DIGEST_VALUE
 
 
@@ -47,22 +48,23 @@ class EsmDigests:
 
     @classmethod
     def from_bytes(cls, raw: bytes, profile: EsmProfile) -> EsmDigests:
-        """The tree after decryption.
+        """The tree after decryption; of what is wrong in it nothing is told.
 
-        Raises `BlobError` B_DIGEST_TREE, B_COMPATIBLE, B_DIGEST_VALUE, B_KERNEL_SIZE.
+        It may be another item of the blob: nothing binds an item to its place. Raises
+        `BlobError` B_DIGEST_TREE, B_COMPATIBLE, B_DIGEST_VALUE, B_KERNEL_SIZE.
         ``REAL`` takes the first 64 bytes of a digest, and 4 of the size.
         """
         strict = profile is EsmProfile.STRICT
         if strict:
             room = range(MAX_TREE_SIZE + 1)
             check_size(BlobRefusal.DIGEST_TREE, "digest tree", raw, room)
-        fdt, _ = read_tree(BlobRefusal.DIGEST_TREE, raw, profile)
+        fdt = _tree(raw, profile)
         node = find_node(fdt, "/digests", profile)
         if node is None:
             raise BlobError(BlobRefusal.DIGEST_TREE, "/digests", 0, "none", "a node")
         if strict:
-            check_string(BlobRefusal.COMPATIBLE, fdt.root, "compatible", COMPATIBLE)
-            check_string(_WRONG, node, "algorithm", ALGORITHM)
+            _check(BlobRefusal.COMPATIBLE, fdt.root, "compatible", COMPATIBLE)
+            _check(_WRONG, node, "algorithm", ALGORITHM)
         size = int.from_bytes(_value(node, "kernel-size", 4, profile), "big")
         if not size:
             raise BlobError(BlobRefusal.KERNEL_SIZE, "kernel-size", 0, "0x0", "more")
@@ -102,6 +104,20 @@ class EsmDigests:
         if wrong := self.differing(guest):
             found, right = f"another {', '.join(wrong)}", "the parts that were measured"
             raise BlobError(BlobRefusal.DIGEST, "guest", 0, found, right)
+
+
+def _tree(raw: bytes, profile: EsmProfile) -> Fdt:
+    """`BlobError` B_DIGEST_TREE, without a trace of the error that tells bytes."""
+    with suppress(BlobError):
+        return read_tree(BlobRefusal.DIGEST_TREE, raw, profile)[0]
+    raise BlobError(BlobRefusal.DIGEST_TREE, "digest tree", 0, _HIDDEN, "a device tree")
+
+
+def _check(refusal: BlobRefusal, node: FdtNode, name: str, expected: str) -> None:
+    """A string that is not shown when it is another one."""
+    if node.get(name) != expected.encode() + b"\0":
+        found = "none" if node.get(name) is None else _HIDDEN
+        raise BlobError(refusal, f"property {name}", 0, found, repr(expected))
 
 
 def _value(node: FdtNode, name: str, size: int, profile: EsmProfile) -> bytes:

@@ -35,12 +35,17 @@ class SealedData:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> SealedData:
-        """Exactly 40 bytes, the last four zero; else `OperandError` E_SEED."""
+        """Exactly 40 bytes, the last four zero; else `OperandError` E_SEED.
+
+        It tells no byte: what was opened may be the secret of somebody else.
+        """
         if len(raw) != SEALED_DATA_SIZE:
             found, right = f"0x{len(raw):x} bytes", f"0x{SEALED_DATA_SIZE:x} bytes"
             raise OperandError(_R.SEED, "sealed data", 0, found, right)
         seed, minimum_version, reserved = _SEALED.unpack(raw)
-        check_number(_R.SEED, "reserved word of the sealed data", 36, reserved, 0)
+        if reserved:
+            field = "reserved word of the sealed data"
+            raise OperandError(_R.SEED, field, 36, "something else", "0x0")
         return cls(seed=seed, minimum_version=minimum_version)
 
     def to_bytes(self) -> bytes:

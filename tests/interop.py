@@ -14,6 +14,7 @@ from pefstack.tools.image_cache import cache_folder
 
 # looked up before a session has a cache folder of its own
 KERNEL = cache_folder() / "debian" / "vmlinux"
+INITRAMFS = KERNEL.with_name("initramfs.cpio")
 PYTSS = cache_folder() / "pytss-3.0.0" / "venv" / "bin" / "python"
 SKIBOOT = Path("/usr/share/qemu/skiboot.lid")
 

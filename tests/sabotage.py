@@ -22,7 +22,7 @@ import tempfile
 import tomllib
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
@@ -40,6 +40,9 @@ _LIBRARIES: Final = (
     "hypothesis.strategies",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "cryptography.hazmat.primitives.serialization",
+    *(f"_pytest.{each}" for each in ("faulthandler", "helpconfig", "junitxml")),
+    *(f"_pytest.{each}" for each in ("skipping", "unittest", "warnings")),
+    "_hypothesis_pytestplugin",
 )
 Entry = dict[str, Any]
 
@@ -80,8 +83,8 @@ def judged(chosen: Sequence[Entry]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder, "warm")
         shutil.copytree(ROOT, warm, symlinks=True, ignore=LEFT_OUT)
-        red = healthy_failures(warm, chosen)
         with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+            red = healthy_failures(warm, chosen, pool, workers)
             shares = [
                 pool.submit(judge, warm, number, chosen[number::workers], red)
                 for number in range(workers)
@@ -91,13 +94,26 @@ def judged(chosen: Sequence[Entry]) -> dict[str, str]:
             }
 
 
-def healthy_failures(warm: Path, chosen: Sequence[Entry]) -> set[str]:
+def healthy_failures(
+    warm: Path, chosen: Sequence[Entry], pool: Executor, workers: int
+) -> set[str]:
     """The named tests that fail without any sabotage: they would prove nothing.
 
-    They leave their byte code in this tree, which makes its copies start faster.
+    A file's tests stay together. They leave their byte code in this tree, which makes
+    its copies start faster.
     """
     names = sorted({test for entry in chosen for test in entry["tests"]})
-    return failing(warm, names, timeout=6 * TIMEOUT, byte_code=True)
+    files = sorted({name.partition("::")[0] for name in names})
+    shares = (
+        [name for name in names if name.partition("::")[0] in files[number::workers]]
+        for number in range(workers)
+    )
+    jobs = [
+        pool.submit(failing, warm, share, timeout=6 * TIMEOUT, byte_code=True)
+        for share in shares
+        if share
+    ]
+    return {name for job in jobs for name in job.result()}
 
 
 def judge(
@@ -178,14 +194,14 @@ def _run_tests(tree: Path, tests: Sequence[str], timeout: int, byte_code: bool) 
     ours = (str(ROOT / "src"), str(ROOT / "tests"), "")
     sys.path[:] = [place for place in sys.path if place not in ours]
     importlib.invalidate_caches()
-    gc.collect()  # the parent's garbage is no warning of these tests
-    gc.freeze()
+    gc.freeze()  # the parent's garbage is no warning of these tests
     signal.alarm(timeout)
     pytest = importlib.import_module("pytest")
     options = ["-rf", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(tree)]
     options += ["--assert=plain"]  # nobody reads why; comparing megabytes takes long
     options += ["-p", "no:unraisableexception"]  # tests that break leave things open
     options += ["-W", "ignore"]  # of libraries that were loaded before
+    options += ["-p", "no:xdist"]  # each of these runs is one process
     return int(pytest.main([*options, *tests]))
 
 

@@ -8,9 +8,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from free_ports import free_ports
 from interop import need
 
 SECONDS: Final = 30
@@ -20,7 +22,7 @@ SECONDS: Final = 30
 def swtpm(folder: Path) -> Iterator[int]:
     """swtpm with an empty state; its data port, the control port is the next."""
     program = need("swtpm", "swtpm")
-    for port in _free_ports():
+    for port in islice(free_ports(), 8):
         child = subprocess.Popen(
             [
                 *(program, "socket", "--tpm2", "--flags", "not-need-init"),
@@ -74,24 +76,6 @@ def ibm(kind: str, port: int, tool: str, *words: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def _free_ports() -> Iterator[int]:
-    """Ports that are free together with the next one, not even in TIME_WAIT.
-
-    swtpm does not set SO_REUSEADDR, so neither do the probes.
-    """
-    found = 0
-    while found < 8:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-        found += 1
-        yield port
 
 
 def _listens(child: subprocess.Popen[bytes], port: int) -> bool:

@@ -34,13 +34,18 @@ from pefstack import (
     Rejection,
     VerificationError,
 )
-from pefstack.firmware.boot import CODE, STAGES
+from pefstack.firmware.boot import CODE, FIRMWARE, STAGES
 from pefstack.firmware.profiles import PROFILES
+from pefstack.firmware.ultravisor.calls import Caller
+from pefstack.firmware.ultravisor.codes import HCall, UvCall
+from pefstack.firmware.virtualization import Virtualization
+from pefstack.hw.chip import MSR_HV
 from pefstack.hw.flip import FlipSpec
 from pefstack.hw.guest_spec import GuestSpec
 from pefstack.hw.journal import Event
 from pefstack.hw.machine import AnyTpmSpec, FurtherSpec, MachineSpec
 from pefstack.hw.secondary_spec import SecondaryChipSpec
+from pefstack.hw.secure_memory import SECURE_BIT
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmCc
 from pefstack.hw.tpm.commands.table import CODES
@@ -489,15 +494,18 @@ def test_every_extend_of_a_boot_in_its_order(booted: Machine) -> None:
     assert [row["profile"] for row in rows] == [*PROFILES]
 
 
-def test_what_stages_verify_and_hand_over_to(booted: Machine) -> None:
+def test_what_stages_verify_and_hand_over_to() -> None:
     rows = table("stages.md")
     assert [row["stage"].split()[0] for row in rows] == [*STAGES]
-    assert {STAGES[at]: row["code"] for at, row in enumerate(rows) if at} == CODE
+    codes = {STAGES[at]: row["code"] for at, row in enumerate(rows) if at}
+    assert codes == {**CODE, "guest": "-"}
+    booted = Machine("svm").run()
     for stage, row in zip(STAGES, rows, strict=True):
         mine = [event for event in booted.journal if event.source == stage]
         verified = [str(e.detail["code"]) for e in mine if e.kind == "verify"]
         assert row["verifies"] == (", ".join(verified) or "-")
-        assert row["hands over to"] == mine[-1].detail.get("to", "-")
+        ended = [event for event in mine if event.kind in ("hand-over", "starts")]
+        assert row["hands over to"] == (ended[-1].detail["to"] if ended else "-")
 
 
 def test_what_is_measured_of_a_secondary_chip() -> None:
@@ -677,16 +685,42 @@ def events_of_all_kinds() -> Iterator[Event]:
     abroad.run()
     for machine in (*machines, allocates, broken, abroad):
         yield from machine.journal
+    yield from of_guests()
     addresses = [Address(protocol=each, host="", port=1) for each in PORTS]
     yield Event(**serve_event(abroad, [*reversed(addresses)]))
     text, _ = pef(["boot", "small", "--json"])
     yield Event(**json.loads(text.splitlines()[-1]))
 
 
+OF_EVERY_STAGE = ("start", "hand-over", "starts", "boot-complete")
+
+
+def of_guests() -> Iterator[Event]:
+    """Secure VMs that do not get what they want, or lose it."""
+    append = "image.guest.append=svm=on pef.secrets=other"
+    odd = ["machine.guest.command-line=svm=on x"], ["machine.chip.pef-enable=false"]
+    for settings in ([append], *odd):
+        yield from Machine("svm", settings=settings).run().journal
+    machine = Machine("svm").run(until="hypervisor")
+    running = machine.board.running
+    assert isinstance(running, Virtualization)
+    assert running.ultravisor is not None
+    while running.end is None:
+        running.step()
+    gone = UvCall.UNREGISTER_MEM_SLOT, 1, 0
+    running.ultravisor.ultracall(Caller(MSR_HV, 0), (0, 0, 0, *gone))
+    vm = running.hypervisor.vms.pop(1)
+    running.run()
+    vm.base |= SECURE_BIT
+    running.hypervisor.vms[1] = vm
+    running.hypervisor.hypercall(1, HCall.RTAS)
+    yield from machine.journal
+
+
 def source_of(event: Event) -> str:
     """As the page groups them: stages, whatever chip they ran on, and devices."""
     name = re.sub(r"^chip\d+\.", "", event.source).removeprefix("backup-")
-    return "a stage" if name in STAGES else name
+    return "a stage" if name in FIRMWARE or event.kind in OF_EVERY_STAGE else name
 
 
 def test_every_kind_of_event_and_its_details() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from pefstack.firmware.journal_view import boots
 from pefstack.hw.journal import Event
+from pefstack.tools.guest_report import guest_lines
 from pefstack.tools.log_check import Differences
 from pefstack.tools.style import clean, paint, width
 
@@ -52,6 +53,7 @@ def stage_lines(events: Sequence[Event], *, told: bool = True) -> Iterator[str]:
         own_or_loud = event in own or event.kind != "secure-mode"
         if event.kind in _LINES and own_or_loud:
             yield from _LINES[event.kind](event)
+        yield from guest_lines(event)
     yield from _chips(events)
     yield from _extends(own, told)
 
@@ -110,7 +112,7 @@ def _summary(events: Sequence[Event]) -> str:
 
 
 def _ending(last: Event) -> list[str]:
-    if last.kind == "hand-over":
+    if last.kind in ("hand-over", "starts"):
         return [f"-> {last.detail['to']}"]
     if last.kind == "boot-failure":
         return [paint("-> refused", "bad")]

@@ -69,13 +69,20 @@ def write_folder(files: Mapping[str, bytes | bytearray], folder: Path) -> list[P
 
 def built_files(path: Path, document: Document) -> dict[str, bytes | bytearray]:
     """Every file of a built machine by name; the last one makes it complete."""
-    built = _built(path, document)
+    machine = dict(machine_table(path, document))
+    given = {key: machine.pop(key) for key in FURTHER_IMAGES if key in machine}
+    built = _built(path, document, machine)
     contents = (built.flash, built.seeprom, built.measurement_seeprom)
+    further = _further(built)
+    for key, table in given.items():
+        further[key] = bytes(_some_image(path, {key: table}, key) or b"")
+    there = {key: raw for key, raw in further.items() if raw}
     files: dict[str, bytes | bytearray] = dict(
         zip(IMAGES.values(), contents, strict=True)
     )
-    files |= {FURTHER_IMAGES[key]: raw for key, raw in _further(built).items()}
-    return files | {MACHINE_FILE: _described(document, built).encode()}
+    files |= {FURTHER_IMAGES[key]: raw for key, raw in there.items()}
+    text = _described(document, built, [*IMAGES, *there])
+    return files | {MACHINE_FILE: text.encode()}
 
 
 def open_built(path: Path, document: Document) -> BuiltMachine:
@@ -83,6 +90,8 @@ def open_built(path: Path, document: Document) -> BuiltMachine:
     machine = dict(machine_table(path, document))
     images = {key: _image(path, machine.pop(key, None), key) for key in IMAGES}
     further = {key: _some_image(path, machine, key) for key in FURTHER_IMAGES}
+    if further["guest-kernel"] is not None:
+        machine.setdefault("guest", {})
     try:
         spec = MachineSpec.from_mapping(machine)
         profile_of(spec.measure)
@@ -100,7 +109,7 @@ def open_built(path: Path, document: Document) -> BuiltMachine:
     )
 
 
-def _built(path: Path, document: Document) -> BuiltImages:
+def _built(path: Path, document: Document, machine: Document) -> BuiltImages:
     # loaded here: booting a machine that is already built needs none of it
     from pefstack.tools.builders.machine import build_images
     from pefstack.tools.builders.spec import ImageSpec
@@ -109,17 +118,17 @@ def _built(path: Path, document: Document) -> BuiltImages:
         raise UsageError(f"{path}: no [image] table, so there is nothing to build")
     try:
         image = ImageSpec.from_mapping(document["image"])
-        return build_images(image, machine_table(path, document))
+        return build_images(image, machine)
     except SettingError as wrong:
         raise UsageError(f"{path}: {wrong}") from wrong
 
 
-def _described(document: Document, built: BuiltImages) -> str:
+def _described(document: Document, built: BuiltImages, keys: list[str]) -> str:
     """The machine file: the same machine, with images instead of their description."""
     import tomli_w
 
-    names = IMAGES | {key: FURTHER_IMAGES[key] for key in _further(built)}
-    images = {key: {"file": name} for key, name in names.items()}
+    names = IMAGES | FURTHER_IMAGES
+    images = {key: {"file": names[key]} for key in keys}
     machine = built.spec.to_mapping() | images
     top = {"name": document["name"], "about": document["about"]}
     return tomli_w.dumps(top | {"machine": machine})
@@ -135,7 +144,7 @@ def _further(built: BuiltImages) -> dict[str, bytes]:
         from pefstack.tools.tpm_server.state_file import packed
 
         found["tpm-state"] = packed(built.tpm_state)
-    return {key: raw for key, raw in found.items() if raw}
+    return found
 
 
 def _guest(kernel: memoryview | None, initrd: memoryview | None) -> GuestImages | None:

@@ -55,7 +55,8 @@ def operand_at(image: Buffer, place: EsmPlace) -> EsmOperand:
     """The operand there; `UsageError` for an ESM blob, or `OperandError`."""
     raw = place.bytes_of(image)
     if _begins(raw, BLOB_MAGIC):
-        raise UsageError("found an ESM blob (v1), expected an operand (v2)")
+        mend = "`pef esm display` shows it"
+        raise UsageError(f"found an ESM blob (v1), expected an operand (v2); {mend}")
     return EsmOperand.from_bytes(raw)
 
 

@@ -1,6 +1,6 @@
 """Make slots and lockboxes: what a customer does off line, for keys from files.
 
-The TPM's structures are loaded when the first slot is made: lockboxes need none.
+What slots need is loaded when the first one is made: lockboxes need none of it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pefstack.hw.tpm.crypto.stream import Stream
 from pefstack.images.esm_blob_refusal import EsmProfile
 from pefstack.images.esm_item import check_key, comment_bytes
 from pefstack.images.esm_lockbox import Lockbox, fingerprint_of_pem
-from pefstack.images.esm_operand_keys import SealedData
-from pefstack.images.esm_operand_slot import KIND_LOCKBOX, KIND_TPM_IMPORT, Slot
 from pefstack.tools.errors import UsageError
 
 if TYPE_CHECKING:
     from pefstack.hw.tpm.public import Public
+    from pefstack.images.esm_operand_keys import SealedData
+    from pefstack.images.esm_operand_slot import Slot
 
 MAX_PEM_SIZE: Final = 0x4000
 KEY_BITS: Final = 2048
@@ -34,6 +34,7 @@ def import_slot(
     would open. Raises `UsageError` for this and for other keys.
     """
     from pefstack.hw.tpm import sealing
+    from pefstack.images.esm_operand_slot import KIND_TPM_IMPORT, Slot
 
     key = _key(storage_public)
     if key.auth_policy != policy:
@@ -50,6 +51,7 @@ def import_slot(
 def lockbox_slot(wrapping_public: bytes, sealed: SealedData, stream: Stream) -> Slot:
     """A slot for a machine's wrapping key (esm.md 5.2, kind 2); no PCR protects it."""
     from pefstack.hw.tpm import sealing
+    from pefstack.images.esm_operand_slot import KIND_LOCKBOX, Slot
 
     key = _key(wrapping_public)
     body = sealing.lockbox_body(key, sealed.to_bytes(), stream)

@@ -27,7 +27,11 @@ from pefstack.tools.machine_file import Document, load, overlay
 KEPT_FOR_EACH_NAME: Final = 3
 _PACKAGE: Final = Path(__file__).parent.parent
 _WITH_TPM: Final = ("guest", "provisioned")
-_CHIP: Final = ("pvr", "node-id")
+_TPM_KEYS: Final = {
+    "tpm": ("seed", "banks", "allocated", "required"),
+    "pef": ("provision", "nv-index"),
+    "chip": ("pvr", "node-id"),
+}
 _BUILDS_GUESTS: Final = (
     "firmware/**/*.py",
     "hw/**/*.py",
@@ -84,11 +88,20 @@ def _build(path: Path, document: Document, folder: Path) -> None:
     except OSError as exc:
         raise _unusable(folder, exc) from exc
     try:
-        build_folder(path, document, temporary)
+        build_folder(path, _as_built(document), temporary)
         _put(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _forget_old(folder)
+
+
+def _as_built(document: Document) -> Document:
+    """Without files of the machine that only one start has, and the key has not."""
+    machine = document.get("machine")
+    if not isinstance(machine, dict):
+        return document
+    kept = {key: each for key, each in machine.items() if key not in FURTHER_IMAGES}
+    return document | {"machine": kept}
 
 
 def _put(temporary: Path, folder: Path) -> None:
@@ -167,10 +180,10 @@ def _key(path: Path, document: Document) -> str:
 
 def _of_the_tpm(machine: Document) -> Document:
     """What of a machine its keys and the PCR to seal to follow from: no fault of it."""
-    tables = {"tpm": ("seed", "banks", "allocated", "required"), "chip": _CHIP}
-    found: Document = {"pef": machine.get("pef")}
-    for name, keys in tables.items():
-        table = machine.get(name)
+    found: Document = {}
+    for name, keys in _TPM_KEYS.items():
+        table = machine.get(name, {})
+        found[name] = table
         if isinstance(table, dict):
             found[name] = {key: table.get(key) for key in keys}
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +36,8 @@ class Machine:
     ``machine`` is the name of a built-in machine, a machine file, or the folder of a
     built machine; ``settings`` are texts like ``machine.chip.smd=true``. Images are
     built once and kept. ``tpm`` is the address of another TPM to run on, as
-    ``swtpm:localhost:2321``; such a machine can't be forked. Raises `UsageError`.
+    ``swtpm:localhost:2321``; such a machine can't be forked. Without ``guest`` the
+    chain ends with OPAL. Raises `UsageError`.
     """
 
     def __init__(
@@ -44,13 +46,15 @@ class Machine:
         *,
         settings: Sequence[str] = (),
         tpm: str | None = None,
+        guest: bool = True,
     ) -> None:
         path = find(fspath(machine))
         built = image_cache.open_machine(path, load(path, settings))
         self.name = built.name
         self.about = built.about
         try:
-            self.board: Board = built.spec.build(
+            spec = built.spec if guest else replace(built.spec, guest=None)
+            self.board: Board = spec.build(
                 built.name,
                 built.flash,
                 built.seeprom,

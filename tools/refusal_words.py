@@ -125,4 +125,9 @@ REFUSALS: Final[dict[Refusal, RefusalWords]] = {
         "the TPM could not be prepared for the ultravisor",
         "look at the response code; keys of another profile or index stay in the TPM",
     ),
+    Refusal.GUEST_IMAGES: RefusalWords(
+        "hypervisor",
+        "there is no kernel for the VM, or what there is does not fit its memory",
+        "other images, or more machine.guest.memory",
+    ),
 }

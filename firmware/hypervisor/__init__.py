@@ -1,1 +1,1 @@
-"""The hypervisor of the machine: untrusted, here an honest KVM (docs/hypervisor.md)."""
+"""The hypervisor: untrusted, honest or hostile (docs/hypervisor.md, docs/relay.md)."""

@@ -1,8 +1,7 @@
 """The hypervisor as software: its VMs, and who answers which hypercall.
 
 What KVM does is after Linux, arch/powerpc/kvm/book3s_hv_uvmem.c. A hypervisor with
-other intentions is a subclass: every way to the ultravisor, to memory and to the TPM is
-one small method.
+other intentions has other handlers (`hostile`).
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from pefstack.hw.secure_memory import HypervisorMemory, SecureFault
 
 SOURCE: Final = "hypervisor"
 LOWEST_BASE: Final = 0x4000_0000  # firmware and the hypervisor itself are below
-_BLANK: Final = bytes(PAGE_SIZE)
 _FIRST_ARGUMENT: Final = 4  # r4
 _ARGUMENT_COUNT: Final = 9  # r4 to r12
+_ZEROS: Final = (0,) * _ARGUMENT_COUNT
 
 UvGate = Callable[..., tuple[int, ...]]
 Handler = Callable[["Hypervisor", Vm, Sequence[int]], tuple[int, ...]]
@@ -65,7 +64,7 @@ class Hypervisor:
 
     ``gate`` makes an ultra-call of the hypervisor: number, then arguments; r3 (signed),
     r4 and on come back. None on a machine without an ultravisor. ``relay`` is the way
-    to the TPM, or None.
+    to the TPM, or None. ``handlers``: what it does at each hypercall.
     """
 
     memory: HypervisorMemory
@@ -73,6 +72,7 @@ class Hypervisor:
     journal: Journal
     gate: UvGate | None = None
     vms: dict[int, Vm] = field(default_factory=dict)
+    handlers: Mapping[HCall, Handler] = field(default_factory=lambda: HANDLERS)
 
     def create_vm(self, size: int, cpus: int = 1) -> Vm:
         """A VM with ``size`` bytes of memory, its logical partition the next one.
@@ -104,7 +104,7 @@ class Hypervisor:
         ``args`` are r4 and on. Never raises towards the caller: secure memory that was
         touched stands in the journal as ``fault``, a defect of this side.
         """
-        handler = HANDLERS.get(HCall(number)) if number in HANDLERS else None
+        handler = self.handlers[HCall(number)] if number in HANDLERS else None
         if handler is None:
             return (HStatus.FUNCTION,)
         vm = self.vms.get(lpid)
@@ -137,10 +137,6 @@ class Hypervisor:
             return UvStatus.FUNCTION
         return self.gate(call, *args)[0]
 
-    def source_of(self, vm: Vm, number: int) -> int:
-        """The real address of the normal page that stands for a guest page."""
-        return vm.real(number << PAGE_SHIFT)
-
     def read_guest(self, vm: Vm, gpa: int, size: int) -> bytes:
         """``size`` bytes of a guest's memory, in one slot.
 
@@ -161,9 +157,9 @@ class Hypervisor:
             raise DeviceError("tpm", 0, "none on this machine")
         return self.relay.execute(command)
 
-    def forget(self, vm: Vm, number: int) -> None:
-        """Give a normal page back: what was in it is gone."""
-        self.memory.write(self.source_of(vm, number), _BLANK)
+    def forget(self, vm: Vm, number: int, count: int = 1) -> None:
+        """Give normal pages back, from page ``number`` on: what was in them is gone."""
+        self.memory.blank(vm.real(number << PAGE_SHIFT), count << PAGE_SHIFT)
 
     def stop(self, vm: Vm, message: str) -> None:
         """End a VM's execution, as QEMU does for ibm,os-term."""
@@ -175,7 +171,7 @@ class Hypervisor:
     ) -> Self:
         """The same VMs on another machine; its ``gate`` has to be set."""
         vms = {lpid: vm.fork() for lpid, vm in self.vms.items()}
-        return type(self)(memory, relay, journal, vms=vms)
+        return type(self)(memory, relay, journal, vms=vms, handlers=self.handlers)
 
     def _fetch(self, vm: Vm, gpa: int, size: int) -> None:
         for number in range(gpa >> PAGE_SHIFT, (gpa + size - 1 >> PAGE_SHIFT) + 1):
@@ -185,4 +181,4 @@ class Hypervisor:
 
 def _padded(args: Sequence[int]) -> tuple[int, ...]:
     """All argument registers; those that nobody set are 0."""
-    return (*args, *[0] * _ARGUMENT_COUNT)[: max(len(args), _ARGUMENT_COUNT)]
+    return (*args, *_ZEROS[len(args) :])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pefstack.firmware.hypervisor import svm_pages
@@ -47,9 +47,10 @@ def init_done(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> tuple[int,
     if vm.state is VmState.SECURE or not _hand_over_rest(hypervisor, vm):
         return (HStatus.STATE,)
     vm.state = VmState.SECURE
-    for number, owner in vm.pages.items():
-        if owner is PageOwner.ULTRAVISOR:
-            hypervisor.forget(vm, number)
+    whose = PageOwner.ULTRAVISOR
+    owned = [n for n, who in vm.pages.items() if who is whose]
+    for number, count in _runs(sorted(owned)):
+        hypervisor.forget(vm, number, count)
     _note(hypervisor, vm, "svm-done")
     return (HStatus.SUCCESS,)
 
@@ -90,6 +91,15 @@ def _register(hypervisor: Hypervisor, vm: Vm) -> bool:
 def _hand_over_rest(hypervisor: Hypervisor, vm: Vm) -> bool:
     rest = [number for number in vm.page_numbers() if number not in vm.pages]
     return all(svm_pages.hand_over(hypervisor, vm, number) for number in rest)
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """(first, count) of each row of successive numbers."""
+    start = 0
+    for at, number in enumerate(numbers):
+        if at + 1 == len(numbers) or numbers[at + 1] != number + 1:
+            yield numbers[start], at + 1 - start
+            start = at + 1
 
 
 def _note(hypervisor: Hypervisor, vm: Vm, kind: str) -> None:

@@ -16,11 +16,13 @@ from pefstack.firmware.ultravisor.codes import (
     PAGE_SIZE,
     HStatus,
     UvCall,
-    UvStatus,
 )
 
 if TYPE_CHECKING:
     from pefstack.firmware.hypervisor.kvm import Hypervisor
+
+# of every page of a VM: an attribute of an Enum costs more than a name
+_ULTRAVISOR, _SECURE, _PAGE_IN = PageOwner.ULTRAVISOR, VmState.SECURE, UvCall.PAGE_IN
 
 
 def page_in(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> tuple[int, ...]:
@@ -61,10 +63,10 @@ def hand_over(hypervisor: Hypervisor, vm: Vm, number: int) -> bool:
 
     Of a VM that is secure already the normal page is then given back.
     """
-    if _call(hypervisor, UvCall.PAGE_IN, vm, number):
+    if _call(hypervisor, _PAGE_IN, vm, number):
         return False
-    vm.pages[number] = PageOwner.ULTRAVISOR
-    if vm.state is VmState.SECURE:
+    vm.pages[number] = _ULTRAVISOR
+    if vm.state is _SECURE:
         hypervisor.forget(vm, number)
     return True
 
@@ -110,6 +112,6 @@ def _share(hypervisor: Hypervisor, vm: Vm, number: int) -> HStatus:
 
 def _call(hypervisor: Hypervisor, call: UvCall, vm: Vm, number: int) -> bool:
     """Whether the ultravisor refused."""
-    source, gpa = hypervisor.source_of(vm, number), number << PAGE_SHIFT
-    status = hypervisor.ultracall(call, vm.lpid, source, gpa, 0, PAGE_SHIFT)
-    return status != UvStatus.SUCCESS
+    gpa = number << PAGE_SHIFT
+    status = hypervisor.ultracall(call, vm.lpid, vm.base + gpa, gpa, 0, PAGE_SHIFT)
+    return status != 0

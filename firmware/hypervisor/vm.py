@@ -19,6 +19,9 @@ class VmState(StrEnum):
     STOPPED = "stopped"
 
 
+_STARTING, _SECURE = VmState.STARTING, VmState.SECURE
+
+
 class PageOwner(StrEnum):
     """Who has a guest page, after KVM's book; a page that is not in it is normal."""
 
@@ -64,11 +67,14 @@ class Vm:
     @property
     def is_started(self) -> bool:
         """Whether the ultravisor said that this VM becomes, or is, a secure one."""
-        return self.state in (VmState.STARTING, VmState.SECURE)
+        return self.state is _STARTING or self.state is _SECURE
 
     def holds(self, gpa: int, size: int) -> bool:
         """Whether so many bytes from a guest address on lie in one slot."""
-        return any(s.start <= gpa and gpa + size <= s.end for s in self.slots)
+        for slot in self.slots:
+            if slot.start <= gpa and gpa + size <= slot.start + slot.size:
+                return True
+        return False
 
     def real(self, gpa: int) -> int:
         """The real address of a guest address."""
@@ -81,7 +87,7 @@ class Vm:
 
     def count(self, owner: PageOwner) -> int:
         """How many pages that one has."""
-        return sum(each is owner for each in self.pages.values())
+        return list(self.pages.values()).count(owner)
 
     def fork(self) -> Self:
         """The same VM with a future of its own."""

@@ -59,6 +59,7 @@ def _not_modelled(_: Ultravisor, *__: int) -> Answer:
     return (UvStatus.FUNCTION,)
 
 
+_MODES: Final = MSR_HV | MSR_PR | MSR_TS
 _HV, _SVM = Who.HYPERVISOR, Who.SVM
 NOT_MODELLED: Final = (
     UvCall.RETURN,
@@ -104,18 +105,21 @@ def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
     refusal = _caller_refusal(uv, caller, call.who)
     if refusal is not None:
         return (refusal,)
-    words = [word & WORD_MASK for word in (*gpr[_FIRST:], *[0] * call.arguments)]
-    if call.who is Who.HYPERVISOR:
-        return call.run(uv, *words[: call.arguments])
-    if call.who is Who.SVM:
-        return call.run(uv, caller.lpid, *words[: call.arguments])
+    words = [word & WORD_MASK for word in gpr[_FIRST : _FIRST + call.arguments]]
+    words += [0] * (call.arguments - len(words))
+    if call.who is _HV:
+        return call.run(uv, *words)
+    if call.who is _SVM:
+        return call.run(uv, caller.lpid, *words)
     svm = uv.svms[caller.lpid]
     return get_file(svm.files, caller.pid, gpr) if svm.files else (UvStatus.PARAMETER,)
 
 
 def _caller_refusal(uv: Ultravisor, caller: Caller, who: Who) -> UvStatus | None:
     """U_PERMISSION for another class; U_BAD_MODE within a transaction."""
-    if who is Who.HYPERVISOR:
+    if who is _HV:
+        if caller.msr & _MODES == MSR_HV:
+            return None
         if not caller.msr & MSR_HV or caller.msr & MSR_PR:
             return UvStatus.PERMISSION
         return UvStatus.BAD_MODE if caller.msr & MSR_TS else None

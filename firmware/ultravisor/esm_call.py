@@ -11,6 +11,7 @@ from typing import Final
 from pefstack.firmware.ultravisor.codes import (
     TPM_CLOSE,
     HCall,
+    UvStatus,
 )
 from pefstack.firmware.ultravisor.effects import (
     Aborted,
@@ -32,21 +33,38 @@ from pefstack.firmware.ultravisor.svm import SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 
 RECORD_STEP: Final = 5
+_ENDS: Final = (Entered, Refused, Aborted, Killed)
 
 
-def begin(uv: Ultravisor, caller: EsmCaller) -> bool:
-    """A VM makes the call; nothing has happened yet. False while it makes one already:
-    another of its processors gets U_RETRY, and nothing changes."""
-    if caller.lpid in uv.calls:
-        return False
-    uv.calls[caller.lpid] = EsmState(caller=caller)
-    return True
+_SECOND: Final = Refused(
+    UvStatus.RETRY,
+    Reason(
+        step=RECORD_STEP,
+        name=EsmRefusal.RECORD,
+        text="another call of this VM is not at its end",
+    ),
+)
+
+
+def begin(uv: Ultravisor, caller: EsmCaller) -> Refused | None:
+    """A VM makes the call; None: nothing has happened yet, and it goes on by `step`.
+
+    While another processor of the VM is in the call it is refused, as with a record.
+    """
+    state = EsmState(caller=caller)
+    if caller.lpid not in uv.calls:
+        uv.calls[caller.lpid] = state
+        return None
+    _, outcome = advance(state)
+    refused = outcome if isinstance(outcome, Refused) else _SECOND
+    uv.note(caller.lpid, refused.reason)
+    return refused
 
 
 def run(uv: Ultravisor, lpid: int) -> End:
     """The whole call."""
     state, outcome = advance(uv.calls[lpid])
-    while not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    while not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     return _ended(uv, state, outcome)
 
@@ -58,10 +76,10 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
     ``uv.calls``.
     """
     state, outcome = advance(uv.calls[lpid])
-    if not isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     uv.calls[lpid] = state
-    if isinstance(outcome, Entered | Refused | Aborted | Killed):
+    if isinstance(outcome, _ENDS):
         return _ended(uv, state, outcome)
     return None
 

@@ -46,7 +46,7 @@ def kernel_extent(state: EsmState) -> Extent:
 def extent_of(state: EsmState, part: str) -> Extent:
     """Where a part lies that is hashed in the guest's memory."""
     if part == "kernel":
-        return kernel_extent(state)
+        return state.kernel
     if part == "rtas":
         return Extent(state.rtas.start, state.rtas_text)
     start = state.initrd.start + state.archive_size
@@ -59,7 +59,7 @@ def _check_kernel(state: EsmState) -> EsmState:
         found = f"0x{where.start:x} to 0x{where.end:x}"
         raise EsmError(EsmRefusal.KERNEL, "kernel", 0, found, "a range in memory")
     check_apart(state, EsmRefusal.KERNEL, "kernel", where)
-    return state
+    return replace(state, kernel=where)
 
 
 def _measure(part: str) -> Phase:
@@ -102,7 +102,7 @@ def _lengths(state: EsmState, line_size: int) -> Mapping[int, Measured]:
 PHASES: Final[dict[int, tuple[Phase, ...]]] = {
     18: (
         Phase(settle=_check_kernel),
-        page_in(lambda state: kernel_extent(state).pages),
+        page_in(lambda state: state.kernel.pages),
         _measure("rtas"),
         _measure("kernel"),
         _measure("initrd"),

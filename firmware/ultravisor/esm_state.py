@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from pefstack.firmware.ultravisor.conversation import Failure
 from pefstack.firmware.ultravisor.effects import Answer, Effect, PageIn
@@ -91,6 +91,7 @@ class EsmState:
     authentic: AuthenticPayload | None = field(default=None, repr=False)
     payload: OpenedPayload | None = field(default=None, repr=False)
     digests: EsmDigests | None = field(default=None, repr=False)
+    kernel: Extent = Extent()
     measured: Mapping[str, bytes] = field(default_factory=dict)
     trouble: Failure | None = None
 
@@ -99,6 +100,18 @@ class EsmState:
         """Whether the profile is strict."""
         return self.caller.profile is EsmProfile.STRICT
 
+    def one_page_on(self) -> EsmState:
+        """As `replace` with ``gfn`` + 1, which would cost more than the page itself."""
+        other = object.__new__(EsmState)
+        for put, get in _SLOTS:
+            put(other, get(self))
+        _PUT_GFN(other, self.gfn + 1)
+        return other
+
+
+_MEMBERS: Final = [getattr(EsmState, each.name) for each in fields(EsmState)]
+_SLOTS: Final = [(each.__set__, each.__get__) for each in _MEMBERS]
+_PUT_GFN: Final = EsmState.__dict__["gfn"].__set__
 
 Asks = Callable[[EsmState], Effect | None]
 Takes = Callable[[EsmState, Any], "EsmState | tuple[EsmState, Effect]"]
@@ -155,6 +168,6 @@ def page_in(pages: Callable[[EsmState], range]) -> Phase:
             gfn = pages(state).start + state.gfn
             found, right = f"not page 0x{gfn:x}", "it from the hypervisor"
             raise EsmError(EsmRefusal.PAGE_IN, "page", gfn, found, right)
-        return replace(state, gfn=state.gfn + 1)
+        return state.one_page_on()
 
     return Phase(ask=ask, take=take, repeated=True)

@@ -24,7 +24,7 @@ def read_own(uv: Ultravisor, svm: Svm, address: int, size: int) -> bytes:
         secure = own_page(svm, gfn)
         if not secure:
             return b""
-        parts.append(uv.secure.read(secure + offset, count))
+        parts.append(_piece(uv, secure, offset, count))
     return b"".join(parts)
 
 
@@ -35,8 +35,13 @@ def hash_own(uv: Ultravisor, svm: Svm, address: int, size: int) -> bytes:
         secure = own_page(svm, gfn)
         if not secure:
             return b""
-        digest.update(uv.secure.read(secure + offset, count))
+        digest.update(_piece(uv, secure, offset, count))
     return digest.digest()
+
+
+def _piece(uv: Ultravisor, secure: int, offset: int, count: int) -> memoryview:
+    """Bytes of one page of secure memory, where they lie."""
+    return memoryview(uv.secure.page(secure))[offset : offset + count]
 
 
 def write_own(uv: Ultravisor, svm: Svm, address: int, data: bytes) -> bool:
@@ -99,7 +104,7 @@ class SecureGuestMemory:
 
 def _real_page(uv: Ultravisor, svm: Svm, gfn: int) -> int:
     """Where a page of a secure VM really lies, made when it is first touched."""
-    if gfn in svm.lost or not svm.has_page(gfn):
+    if not svm.has_page(gfn):
         raise DeviceError("guest memory", gfn << PAGE_SHIFT, "no page here")
     page = svm.page(gfn)
     if page.state in NORMAL:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE, UvStatus
 from pefstack.firmware.ultravisor.svm import GuestPage, PageState, Svm, SvmState
+from pefstack.hw.errors import DeviceError
+from pefstack.hw.memory import BLANK_PAGE
 from pefstack.hw.secure_memory import SECURE_BIT
 from pefstack.images.esm_blob_refusal import EsmProfile
 
@@ -27,6 +29,9 @@ _REMAPPED: Final = {
     PageState.PSEUDO_SHARED: PageState.PSEUDO_SHARED,
     PageState.PSEUDO_SHARED_INV: PageState.PSEUDO_SHARED,
 }
+# of every page of a VM: an attribute of an Enum costs more than a name
+_SECURE, _ABORT, _DONE = PageState.SECURE, SvmState.ABORT, SvmState.SECURE
+_SUCCESS = UvStatus.SUCCESS
 Answer = tuple[int, ...]
 
 
@@ -43,15 +48,13 @@ def page_in(
     svm = uv.svms.get(lpid)
     if svm is None:
         return (UvStatus.PARAMETER,)
-    if svm.state is SvmState.ABORT:
+    if svm.state is _ABORT:
         return (UvStatus.STATE,)
     gfn = address >> PAGE_SHIFT
     if not svm.has_page(gfn):
         return (UvStatus.P3,)
-    if gfn in svm.lost:
-        return (UvStatus.P2,)
     page = svm.page(gfn)
-    mapped = _REMAPPED.get(page.state)
+    mapped = None if page.state is _SECURE else _REMAPPED.get(page.state)
     if mapped is None:
         return (_copied(uv, svm, page, source),)
     page.state, page.normal = mapped, source
@@ -73,16 +76,20 @@ def _copied(uv: Ultravisor, svm: Svm, page: GuestPage, source: int) -> UvStatus:
     The published code notes only what it asked for itself, so that a page which was
     measured can be replaced until H_SVM_INIT_DONE: `EsmProfile.REAL` does so, too.
     """
-    if svm.state is SvmState.SECURE:
+    if svm.state is _DONE:
         return UvStatus.P2
     if page.secure and uv.profile is not EsmProfile.REAL:
         return UvStatus.P2
+    content = uv.memory.page(source)
     if not page.secure:
-        if not uv.secure.free_pages:
+        try:
+            page.secure = uv.secure.allocate()
+        except DeviceError:
             return UvStatus.RETRY
-        page.secure = uv.secure.allocate()
-    uv.secure.write(page.secure, uv.memory.read(source, PAGE_SIZE))
-    return UvStatus.SUCCESS
+        if content is BLANK_PAGE:  # as what was allocated
+            return _SUCCESS
+    uv.secure.put_page(page.secure, content)
+    return _SUCCESS
 
 
 def page_out(uv: Ultravisor, lpid: int, *_: int) -> Answer:

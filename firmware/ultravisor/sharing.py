@@ -26,7 +26,6 @@ SHARED_AS: Final = {
     ShareKind.IMPLICIT: PageState.SHARED_IMPLICIT,
     ShareKind.PSEUDO: PageState.PSEUDO_SHARED,
 }
-_BLANK: Final = bytes(PAGE_SIZE)
 
 
 def share_page(uv: Ultravisor, lpid: int, first: int, count: int) -> tuple[int, ...]:
@@ -43,7 +42,7 @@ def share_page(uv: Ultravisor, lpid: int, first: int, count: int) -> tuple[int, 
 def share(uv: Ultravisor, svm: Svm, first: int, count: int, kind: ShareKind) -> bool:
     """Whether all ``count`` pages from number ``first`` are shared now."""
     wanted = SHARED_AS[kind]
-    if not _have_slots(svm, first, count):
+    if not _have_slots(svm, first, count) or count << PAGE_SHIFT > uv.memory.size:
         return False
     pages = [gfn for gfn in range(first, first + count) if _state(svm, gfn) != wanted]
     if any(_state(svm, gfn) is not PageState.SECURE for gfn in pages):
@@ -93,7 +92,7 @@ def _settle(uv: Ultravisor, svm: Svm, gfn: int, wanted: PageState) -> None:
     page.state = wanted
     if wanted is PageState.PSEUDO_SHARED:
         return
-    uv.memory.write(page.normal, _BLANK)
+    uv.memory.blank(page.normal, PAGE_SIZE)
     if page.secure:
         uv.secure.free(page.secure)
         page.secure = 0

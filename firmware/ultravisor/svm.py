@@ -84,8 +84,14 @@ class Svm:
     files: ServedFiles | None = field(default=None, repr=False)
 
     def has_page(self, gfn: int) -> bool:
-        """Whether a slot has this page."""
-        return any(gfn in slot.pages for slot in self.slots.values())
+        """Whether a slot has this page, and it was never taken away."""
+        if gfn in self.lost:
+            return False
+        address = gfn << PAGE_SHIFT
+        for slot in self.slots.values():
+            if slot.start <= address < slot.start + slot.size:
+                return True
+        return False
 
     def page(self, gfn: int) -> GuestPage:
         """Its record, made when it is asked for."""

@@ -18,7 +18,7 @@ from pefstack.hw.tpm.guessing import (
     note,
     note_bound,
 )
-from pefstack.hw.tpm.hierarchies import trimmed
+from pefstack.hw.tpm.hierarchies import Hierarchy, trimmed
 from pefstack.hw.tpm.invocation import Invocation
 from pefstack.hw.tpm.nv import NvIndex
 from pefstack.hw.tpm.objects import TpmObject
@@ -32,30 +32,35 @@ from pefstack.hw.tpm.state import Internals
 if TYPE_CHECKING:
     from pefstack.hw.tpm.session import Session
 
+_PP_COMMANDS: Final = int(TpmCc.PP_COMMANDS)
+_NULL: Final = int(TpmAlgId.NULL)
+_USER: Final = AuthRole.USER
 _WITHOUT_PLACE: Final = frozenset((int(TpmRc.PCR_CHANGED), int(TpmRc.LOCALITY)))
 _USES: Final = TpmaSession.DECRYPT | TpmaSession.ENCRYPT | TpmaSession.AUDIT
 
 
 def authorize(inner: Internals, call: Invocation, uses: list[SessionUse]) -> None:
     """Check every session in its turn; raises `Refusal`."""
-    if len(uses) < call.command.auth_count:
+    count = call.command.auth_count
+    if len(uses) < count:
         raise Refusal(TpmRc.AUTH_MISSING)
     for index, use in enumerate(uses):
-        _check_use(inner, call, use, index)
-        entity = call.authorized(index)
-        if entity is None:
+        if use.session is not None:
+            _check_usable(inner, use.session, index)
+        if index >= count:
+            _check_useful(use, index)
             _check_further(inner, call, uses, index)
+        elif use.session is None:
+            _check_password(inner, call, index, use.auth)
         else:
-            _check_entity(inner, call, uses, index, entity)
+            _check_session(inner, call, uses, index, use.session)
 
 
-def _check_use(inner: Internals, call: Invocation, use: SessionUse, index: int) -> None:
-    """No session is there for nothing, and none is a trial (Part 1, "Trial Policy")."""
-    if use.session is not None and use.session.is_trial:
+def _check_usable(inner: Internals, session: Session, index: int) -> None:
+    """It is no trial (Part 1, "Trial Policy"), and its entity is not locked out."""
+    if session.is_trial:
         raise Refusal(TpmRc.ATTRIBUTES + where(index))
-    check_bound_lockout(inner, use.session)
-    if call.authorized(index) is None:
-        _check_useful(use, index)
+    check_bound_lockout(inner, session)
 
 
 def _check_useful(use: SessionUse, index: int) -> None:
@@ -76,24 +81,38 @@ def _check_further(
         raise Refusal(rc + where(index))
 
 
-def _check_entity(
+def _check_password(
+    inner: Internals, call: Invocation, index: int, password: bytes
+) -> None:
+    """One handle's authorization by a password: is it allowed, and is it right."""
+    entity = call.entities[index]
+    _check_presence(call, index)
+    check_lockout(inner, entity)
+    _check_way(call, index, entity, is_policy=False)
+    good = compare_digest(trimmed(password), entity.auth_value)
+    note(inner, entity, good=good)
+    if not good:
+        rc = TpmRc.AUTH_FAIL if counts(entity) else TpmRc.BAD_AUTH
+        raise Refusal(rc + where(index))
+
+
+def _check_session(
     inner: Internals,
     call: Invocation,
     uses: list[SessionUse],
     index: int,
-    entity: Any,
+    session: Session,
 ) -> None:
-    """One handle's authorization: is it allowed in this way, and is it right."""
-    session = uses[index].session
-    if call.command.code == TpmCc.PP_COMMANDS:  # nobody can push a button
-        raise Refusal(TpmRc.PP + where(index))
+    """The same by a session with an HMAC or a policy."""
+    entity = call.entities[index]
+    _check_presence(call, index)
     takes_auth = _takes_auth_value(session)
     if takes_auth:
         check_lockout(inner, entity)
-    _check_way(call, index, entity, is_policy=session is not None and session.is_policy)
-    if session is not None and session.is_policy:
+    _check_way(call, index, entity, is_policy=session.is_policy)
+    if session.is_policy:
         _check_policy(inner, call, session, index, entity)
-    good = _auth_is_good(call, uses, index, entity)
+    good = _auth_is_good(call, uses, index, session)
     if takes_auth:
         note(inner, entity, good=good)
     if not good:
@@ -102,9 +121,14 @@ def _check_entity(
         raise Refusal(rc + where(index))
 
 
-def _takes_auth_value(session: Session | None) -> bool:
+def _check_presence(call: Invocation, index: int) -> None:
+    if call.command.code == _PP_COMMANDS:  # nobody can push a button
+        raise Refusal(TpmRc.PP + where(index))
+
+
+def _takes_auth_value(session: Session) -> bool:
     """Whether the entity's authValue is proven; a policy may do without."""
-    if session is None or session.policy is None:
+    if session.policy is None:
         return True
     return session.policy.needs_auth_value or session.policy.needs_password
 
@@ -129,6 +153,8 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
         if not _policy_available(entity, code):
             raise Refusal(TpmRc.AUTH_UNAVAILABLE)
         return
+    if role is _USER and isinstance(entity, Hierarchy):
+        return
     if _policy_is_required(entity, role):
         raise Refusal(TpmRc.AUTH_TYPE)
     if not _auth_value_available(entity, role, code):
@@ -136,12 +162,12 @@ def _check_way(call: Invocation, index: int, entity: Any, *, is_policy: bool) ->
 
 
 def _policy_is_required(entity: Any, role: AuthRole) -> bool:
+    if isinstance(entity, Pcr):  # it has no other role
+        return entity.policy_alg != _NULL
+    if role is _USER:
+        return False
     if role is AuthRole.DUP:
         return True
-    if isinstance(entity, Pcr):
-        return entity.policy_alg != TpmAlgId.NULL
-    if role is not AuthRole.ADMIN:
-        return False
     if isinstance(entity, NvIndex):
         return True
     attributes = entity.public.attributes if isinstance(entity, TpmObject) else 0
@@ -173,14 +199,11 @@ def _policy_available(entity: Any, code: int) -> bool:
 
 
 def _auth_is_good(
-    call: Invocation, uses: list[SessionUse], index: int, entity: Any
+    call: Invocation, uses: list[SessionUse], index: int, session: Session
 ) -> bool:
-    use = uses[index]
-    session = use.session
-    if session is None:
-        return compare_digest(trimmed(use.auth), entity.auth_value)
+    entity = call.entities[index]
     if session.policy is not None and session.policy.needs_password:
-        return compare_digest(trimmed(use.auth), entity.auth_value)
+        return compare_digest(trimmed(uses[index].auth), entity.auth_value)
     return _hmac_is_good(call, uses, index, entity)
 
 

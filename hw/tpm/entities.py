@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pefstack.hw.tpm.session import Session
 
 TPMA_NV_PLATFORMCREATE: Final = 1 << 30
+_OWNER: Final = int(TpmRh.OWNER)
 
 
 class Pcr(int):
@@ -96,7 +97,7 @@ def _nv_index(inner: Internals, handle: int) -> NvIndex:
     if found.has(TPMA_NV_PLATFORMCREATE):
         enabled = hierarchies.platform_nv_enabled
     else:
-        enabled = hierarchies[TpmRh.OWNER].enabled
+        enabled = hierarchies[_OWNER].enabled
     if not enabled:
         raise Refusal(TpmRc.HANDLE)
     return found

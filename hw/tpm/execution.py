@@ -27,7 +27,12 @@ from pefstack.hw.tpm.structures import UINT32, Reader, put_uint32
 
 _HEADER: Final = Struct(">HII")
 _session: Final = attrgetter("session")
-_TAGS: Final = frozenset((int(TpmSt.NO_SESSIONS), int(TpmSt.SESSIONS)))
+# plain numbers, which each command asks for: members of enumerations take longer
+_NO_SESSIONS: Final = int(TpmSt.NO_SESSIONS)
+_SESSIONS: Final = int(TpmSt.SESSIONS)
+_STARTUP: Final = int(TpmCc.STARTUP)
+_SUCCESS: Final = int(TpmRc.SUCCESS)
+_TAGS: Final = frozenset((_NO_SESSIONS, _SESSIONS))
 _REFERENCES: Final = frozenset((int(TpmRc.REFERENCE_H0),))
 
 
@@ -40,7 +45,7 @@ def execute(inner: Internals, raw: bytes, locality: int) -> bytes:
     if not 0 <= locality < LOCALITY_COUNT:
         raise Refusal(TpmRc.LOCALITY)
     tag, command = _parse_header(raw)
-    if state.started is (command.code == TpmCc.STARTUP):
+    if state.started is (command.code == _STARTUP):
         raise Refusal(TpmRc.INITIALIZE)
     inner.locality = locality
     reader = Reader(raw, HEADER_SIZE, len(raw), inner.settings.digest_sizes)
@@ -69,6 +74,7 @@ def _parse_header(raw: bytes) -> tuple[int, Command]:
 def _read_handles(inner: Internals, reader: Reader, command: Command) -> Invocation:
     """All handles by their types first, then what each stands for."""
     handles: list[int] = []
+    entities: list[Any] = []
     slots = inner.settings.transient_slots
     for number, declared in enumerate(command.handles, 1):
         if reader.offset + 4 > reader.end:
@@ -77,26 +83,26 @@ def _read_handles(inner: Internals, reader: Reader, command: Command) -> Invocat
         if not declared.type(slots, handle):
             raise Refusal(TpmRc.VALUE + number * RC_1)
         handles.append(handle)
-    entities = [_entity(inner, handle, at) for at, handle in enumerate(handles)]
+    try:
+        for handle in handles:
+            entities.append(resolve(inner, handle))
+    except Refusal as refusal:
+        raise Refusal(_placed(refusal.rc, len(entities))) from None
     return Invocation(command, handles, entities)
 
 
-def _entity(inner: Internals, handle: int, index: int) -> Any:
-    try:
-        return resolve(inner, handle)
-    except Refusal as refusal:
-        if refusal.rc in _REFERENCES:  # a warning that counts the handles itself
-            raise Refusal(refusal.rc + index) from None
-        if not refusal.rc & RC_FMT1:
-            raise
-        raise Refusal(refusal.rc + (index + 1) * RC_1) from None
+def _placed(rc: int, index: int) -> int:
+    """A response code with the part that says: handle ``index``, from 0."""
+    if rc in _REFERENCES:  # a warning that counts the handles itself
+        return rc + index
+    return rc + (index + 1) * RC_1 if rc & RC_FMT1 else rc
 
 
 def _authorized(
     inner: Internals, reader: Reader, call: Invocation, tag: int
 ) -> list[SessionUse] | None:
     """The sessions, all of them found good; None when the tag says there are none."""
-    if tag == TpmSt.SESSIONS:
+    if tag == _SESSIONS:
         uses = read_sessions(reader, call.command, inner.state.sessions)
         call.parameters = reader.raw[reader.offset : reader.end]
         call.has_keys = any(map(_session, uses))
@@ -134,15 +140,17 @@ def _response(
     """A command with sessions is answered with sessions (Part 1, "Response")."""
     inner.state.objects.borrowed = 0
     handle, body = _marshalled(call.command, results)
-    tag = TpmSt.NO_SESSIONS
-    _end_exclusive(inner, call.command, uses)
-    _audit(inner, call, body)
+    tag = _NO_SESSIONS
+    if inner.state.sessions.exclusive is not None:
+        _end_exclusive(inner, call.command, uses)
+    if call.command.code in inner.state.command_audit.codes:
+        _audit(inner, call, body)
     if uses is not None:
-        tag = TpmSt.SESSIONS
+        tag = _SESSIONS
         body, area = _session_area(inner, call, uses, body)
         body = put_uint32(len(body)) + body + area
     size = HEADER_SIZE + len(handle) + len(body)
-    return _HEADER.pack(tag, size, TpmRc.SUCCESS) + handle + body
+    return _HEADER.pack(tag, size, _SUCCESS) + handle + body
 
 
 def _marshalled(command: Command, results: tuple[Any, ...]) -> tuple[bytes, bytes]:
@@ -168,8 +176,6 @@ def _session_area(
 def _audit(inner: Internals, call: Invocation, results: bytes) -> None:
     """The command audit, over the results before they are encrypted."""
     audit = inner.state.command_audit
-    if call.command.code not in audit.codes:
-        return
     alg = audit.alg
     if audit.extend(call.cp_hash(alg), call.rp_hash(alg, results)):
         inner.state.note_change()
@@ -180,7 +186,7 @@ def _end_exclusive(
 ) -> None:
     """A command without an audit session ends the exclusive one."""
     store = inner.state.sessions
-    if store.exclusive is None or not command.allows_sessions:
+    if not command.allows_sessions:
         return
     if not any(use.has(TpmaSession.AUDIT) for use in uses or ()):
         store.exclusive = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pefstack.hw.tpm.codes import TpmNt, TpmRh
 from pefstack.hw.tpm.dictionary_attack import Bound
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pefstack.hw.tpm.session import Session
 
 
+_FREE: Final = Bound.FREE
+_LOCKOUT: Final = int(TpmRh.LOCKOUT)
+
+
 def counts(entity: Any) -> bool:
     """Whether a wrong authValue counts as a guess."""
     return bound_kind(entity) is not Bound.FREE
@@ -23,13 +27,15 @@ def counts(entity: Any) -> bool:
 def bound_kind(entity: Any) -> Bound:
     """What a session bound to this entity has to do with guesses."""
     if isinstance(entity, Hierarchy):
-        return Bound.LOCKOUT if entity.handle == TpmRh.LOCKOUT else Bound.FREE
-    return Bound.PROTECTED if entity.is_da_protected else Bound.FREE
+        return Bound.LOCKOUT if entity.handle == _LOCKOUT else _FREE
+    return Bound.PROTECTED if entity.is_da_protected else _FREE
 
 
 def check_lockout(inner: Internals, entity: Any) -> None:
     """TPM_RC_LOCKOUT where there were too many guesses; from now on one may follow."""
     kind = bound_kind(entity)
+    if kind is _FREE:
+        return
     _check(inner, kind)
     if kind is Bound.PROTECTED:
         inner.state.dictionary_attack.used = True

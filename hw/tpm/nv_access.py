@@ -18,6 +18,12 @@ from pefstack.hw.tpm.response_codes import RC_1, RC_P, Refusal, TpmRc
 
 PUBLIC_INFO: Final = RC_P + 2 * RC_1  # the second parameter of NV_DefineSpace
 _AUTH_HANDLE: Final = RC_1
+# plain numbers: each NV_Read looks at these
+_OWNER: Final = int(TpmRh.OWNER)
+_READLOCKED: Final = int(TpmaNv.READLOCKED)
+_OWNERREAD: Final = int(TpmaNv.OWNERREAD)
+_PPREAD: Final = int(TpmaNv.PPREAD)
+_WRITTEN: Final = int(TpmaNv.WRITTEN)
 _READ: Final = TpmaNv.PPREAD | TpmaNv.OWNERREAD | TpmaNv.AUTHREAD | TpmaNv.POLICYREAD
 _WRITE: Final = (
     TpmaNv.PPWRITE | TpmaNv.OWNERWRITE | TpmaNv.AUTHWRITE | TpmaNv.POLICYWRITE
@@ -30,10 +36,10 @@ _PINS: Final = (TpmNt.PIN_FAIL, TpmNt.PIN_PASS)
 
 def check_read(authorizing: Any, index: NvIndex) -> None:
     """TPM_RC_NV_LOCKED, _AUTHORIZATION, _UNINITIALIZED, in this order."""
-    if index.has(TpmaNv.READLOCKED):
+    if index.has(_READLOCKED):
         raise Refusal(TpmRc.NV_LOCKED)
-    _check_right(authorizing, index, TpmaNv.OWNERREAD, TpmaNv.PPREAD)
-    if not index.has(TpmaNv.WRITTEN):
+    _check_right(authorizing, index, _OWNERREAD, _PPREAD)
+    if not index.has(_WRITTEN):
         raise Refusal(TpmRc.NV_UNINITIALIZED)
 
 
@@ -47,7 +53,7 @@ def check_write(authorizing: Any, index: NvIndex) -> None:
 def _check_right(authorizing: Any, index: NvIndex, owner: int, platform: int) -> None:
     """A hierarchy needs its attribute; an index authorizes only for itself."""
     if isinstance(authorizing, Hierarchy):
-        wanted = owner if authorizing.handle == TpmRh.OWNER else platform
+        wanted = owner if authorizing.handle == _OWNER else platform
         if not index.has(wanted):
             raise Refusal(TpmRc.NV_AUTHORIZATION)
     elif authorizing.handle != index.handle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from pefstack.hw.tpm.codes import DIGEST_SIZE, PCR_COUNT
@@ -83,10 +84,14 @@ class PcrBanks:
         answered: list[PcrSelect] = []
         for alg, mask in selections:
             mask &= self.allocated.get(alg, 0)
-            wanted = [pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1]
-            given = wanted[: max_count - len(digests)]
-            digests += [self.values[alg][pcr] for pcr in given]
-            answered.append((alg, sum(1 << pcr for pcr in given)))
+            wanted = _pcrs_in(mask)
+            room = max_count - len(digests)
+            if len(wanted) > room:
+                wanted = wanted[:room]
+                mask = sum(1 << pcr for pcr in wanted)
+            bank = self.values.get(alg, [])
+            digests += [bank[pcr] for pcr in wanted]
+            answered.append((alg, mask))
         return answered, digests
 
     def select(
@@ -115,6 +120,12 @@ class PcrBanks:
     def _count(self, pcr: int) -> None:
         if not NO_INCREMENT_MASK >> pcr & 1:
             self.count_change()
+
+
+@lru_cache(maxsize=256)
+def _pcrs_in(mask: int) -> tuple[int, ...]:
+    """The numbers of the PCRs that a mask names."""
+    return tuple(pcr for pcr in range(PCR_COUNT) if mask >> pcr & 1)
 
 
 def _first_value(pcr: int, alg: int, startup_locality: int) -> bytes:

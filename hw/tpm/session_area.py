@@ -20,6 +20,8 @@ from pefstack.hw.tpm.structures import UINT8, UINT32, Reader, tpm2b
 
 MIN_SESSION_SIZE: Final = 9  # handle, empty nonce, attributes, empty hmac
 _PASSWORD: Final = Struct(">IHBH")  # handle, nonce and auth without their bytes
+_PW: Final = int(TpmRh.PW)
+_MORE_THAN_CONTINUE: Final = ~int(TpmaSession.CONTINUE_SESSION)
 _SIZED: Final = tpm2b(MAX_DIGEST_SIZE)
 _NOT_WITH_PASSWORD: Final = (
     TpmaSession.AUDIT_EXCLUSIVE
@@ -44,29 +46,29 @@ def read_sessions(
         raise Refusal(TpmRc.SIZE)
     if not command.allows_sessions:
         raise Refusal(TpmRc.AUTH_CONTEXT)
+    password = _lone_password(reader.raw, reader.offset, area_end)
+    if password is not None:
+        reader.offset = area_end
+        return [password]
     area = Reader(reader.raw, reader.offset, area_end, reader.digest_sizes)
-    password = _plain_password(area)
-    uses = [] if password is None else [password]
+    uses: list[SessionUse] = []
     while area.offset < area_end:
         uses.append(_numbered(area, command, uses, store))
     reader.offset = area_end
     return uses
 
 
-def _plain_password(area: Reader) -> SessionUse | None:
-    """The first session at once, if it is a password and nothing is wrong with it.
+def _lone_password(raw: bytes, start: int, end: int) -> SessionUse | None:
+    """The whole area at once, if it is one password and nothing is wrong with it.
 
-    Nearly every command carries one. None leaves the place and all refusals to
-    `_read_session`.
+    Nearly every command carries that. None leaves all refusals to `_read_session`.
     """
-    handle, nonce_size, attributes, size = _PASSWORD.unpack_from(area.raw, area.offset)
-    end = area.offset + _PASSWORD.size + size
-    if handle != TpmRh.PW or nonce_size or attributes & ~TpmaSession.CONTINUE_SESSION:
+    handle, nonce_size, attributes, size = _PASSWORD.unpack_from(raw, start)
+    if handle != _PW or nonce_size or attributes & _MORE_THAN_CONTINUE:
         return None
-    if size > MAX_DIGEST_SIZE or end > area.end:
+    if size > MAX_DIGEST_SIZE or end - start != MIN_SESSION_SIZE + size:
         return None
-    auth = area.raw[end - size : end]
-    area.offset = end
+    auth = raw[end - size : end]
     return SessionUse(
         handle=handle, session=None, nonce_caller=b"", attributes=attributes, auth=auth
     )

@@ -256,7 +256,18 @@ def put_pcr_selection(value: PcrSelect) -> bytes:
     return put_uint16(value[0]) + put_uint8(PCR_SELECT_SIZE) + select
 
 
+_put_digests: Final = put_list(put_tpm2b)
+
+
+def put_digests(items: list[bytes]) -> bytes:
+    """TPML_DIGEST; digests of one size, as a bank has them, all at once."""
+    sizes = set(map(len, items))
+    if len(sizes) != 1:
+        return _put_digests(items)
+    head = put_uint16(sizes.pop())
+    return put_uint32(len(items)) + head + head.join(items)
+
+
 put_numbers: Final = put_list(put_uint32)
-put_digests: Final = put_list(put_tpm2b)
 put_digest_values: Final = put_list(put_tagged_digest)
 put_pcr_selections: Final = put_list(put_pcr_selection)

@@ -246,6 +246,12 @@ def test_secure_memory_that_it_touches_is_a_fault_in_the_journal(kvm: Kvm) -> No
     assert kvm.kinds()[-1] == "fault"
 
 
+def test_secure_memory_is_not_blanked(kvm: Kvm) -> None:
+    kvm.started().vm.base |= SECURE_BIT
+    assert kvm.call(HCall.SVM_INIT_DONE) == (HStatus.HARDWARE,)
+    assert kvm.kinds()[-1] == "fault"
+
+
 def test_a_vm_that_ends_leaves_nothing(kvm: Kvm) -> None:
     kvm.started().hypervisor.destroy_vm(1)
     assert kvm.gate.calls == [(UvCall.SVM_TERMINATE, 1)]
@@ -277,6 +283,10 @@ class Watched(HypervisorMemory):
     def write(self, address: int, data: bytes | memoryview) -> None:
         assert address in self.allowed and address + len(data) <= self.allowed.stop
         super().write(address, data)
+
+    def blank(self, address: int, size: int) -> None:
+        assert address in self.allowed and address + size <= self.allowed.stop
+        super().blank(address, size)
 
 
 WORD = st.one_of(

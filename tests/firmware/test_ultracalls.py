@@ -179,7 +179,7 @@ def test_a_slot_that_is_taken_back_ends_a_secure_vm_at_its_first_touch(
         assert world.hv(UvCall.REGISTER_MEM_SLOT, lpid, 0, MEMORY, 0, 0) == 0
         source = world.vm.base
         found = world.hv(UvCall.PAGE_IN, lpid, source, PAGE, 0, 16)
-        assert found == UvStatus.P2
+        assert found == UvStatus.P3
     world.running.guest = touching(PAGE)
     world.running.run()
     assert world.vm.state is not VmState.NORMAL
@@ -206,12 +206,13 @@ def test_terminate_of_an_unknown_vm_does_nothing() -> None:
     assert world.svm == before
 
 
-def test_a_terminated_vm_that_runs_on_ends_the_machine() -> None:
+def test_a_terminated_vm_does_not_run_on() -> None:
     world = secure()
     world.hv(UvCall.SVM_TERMINATE, world.vm.lpid)
     world.running.guest = touching(PAGE)
     world.running.run()
-    assert world.running.halted
+    assert world.vm.state is VmState.STOPPED
+    assert not world.running.halted
 
 
 def test_the_partition_table_entry_of_a_vm_with_a_record_is_the_ultravisors() -> None:

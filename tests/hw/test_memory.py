@@ -108,3 +108,26 @@ def test_without_power_everything_is_zero_and_a_fork_keeps_its_own() -> None:
     assert copy.read(0x8000, 4) == b"xxxx"
     memory.write(0, b"y")
     assert memory.read(0, 2) == b"y\0"
+
+
+def test_blank_pages_are_zeros_and_a_fork_keeps_its_own() -> None:
+    memory = Memory(SIZE)
+    memory.write(0x8000, b"x" * 0x20000)
+    copy = memory.fork()
+    memory.blank(PAGE_SIZE, PAGE_SIZE)
+    assert memory.read(PAGE_SIZE - 1, PAGE_SIZE + 2) == b"x" + bytes(PAGE_SIZE) + b"x"
+    assert copy.read(PAGE_SIZE, 4) == b"xxxx"
+    memory.write(PAGE_SIZE, b"y")
+    assert memory.read(PAGE_SIZE, 2) == b"y\0" and copy.read(PAGE_SIZE, 1) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("address", "size"),
+    [(8, PAGE_SIZE), (0, 8), (-PAGE_SIZE, PAGE_SIZE), (0, 4 * PAGE_SIZE)],
+)
+def test_only_whole_pages_inside_can_be_blanked(address: int, size: int) -> None:
+    memory = Memory(SIZE)
+    memory.write(0, b"x" * SIZE)
+    with pytest.raises(DeviceError):
+        memory.blank(address, size)
+    assert memory.read(0, SIZE) == b"x" * SIZE

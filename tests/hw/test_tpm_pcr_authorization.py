@@ -80,6 +80,15 @@ def test_refusals_change_nothing() -> None:
         params = two_b(b"") + b"\0\x10" + pcr.to_bytes(4, "big")
         raw = command(0x12C, params, handles=(PLATFORM,), area=EMPTY_PASSWORD)
         assert tpm.execute(raw) == refusal(0x3C4)
-    nobody = command(0x12D, bytes(8), handles=(PLATFORM,), area=EMPTY_PASSWORD)
-    assert tpm.execute(nobody) == refusal(0x990)
+    assert whole_state(tpm) == before
+
+
+def test_nobody_is_physically_present() -> None:
+    """Which is said before a password is looked at."""
+    tpm, _, _ = started()
+    before = whole_state(tpm)
+    wrong = bytes.fromhex("40000009 0000 00 0001 78")
+    for area in (EMPTY_PASSWORD, wrong):
+        nobody = command(0x12D, bytes(8), handles=(PLATFORM,), area=area)
+        assert tpm.execute(nobody) == refusal(0x990)
     assert whole_state(tpm) == before

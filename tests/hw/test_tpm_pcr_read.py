@@ -57,6 +57,8 @@ def test_limit_runs_through_the_banks() -> None:
     assert answer[:16] == selections((SHA256, "1f0000"), (SHA1, "070000"))
     assert answer[16:20] == b"\0\0\0\x08"
     assert len(answer) == 20 + 5 * 34 + 3 * 22
+    sizes = [*range(20, 20 + 5 * 34, 34), *range(20 + 5 * 34, len(answer), 22)]
+    assert [answer[at + 1] for at in sizes] == 5 * [32] + 3 * [20]
 
 
 def test_after_the_limit_the_rest_is_cleared() -> None:

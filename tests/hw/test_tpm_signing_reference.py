@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_ports
 from interop import need
 from tpm_kit import ALL_BANKS, rc_of, started, vector
 from tpm_signing_rows import OTHERWISE, answers
@@ -30,23 +31,10 @@ def test_what_is_answered_otherwise_was_a_failure_or_a_cmac() -> None:
         assert "aes" in name or RECORDED[name] == "101"
 
 
-def free_ports() -> int:
-    """A port that is free, as is the next."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-
-
 @pytest.fixture
 def reference(tmp_path: Path) -> Iterator[socket.socket]:
     """A connection to a new swtpm."""
-    program, port = need("swtpm", "swtpm"), free_ports()
+    program, port = need("swtpm", "swtpm"), next(free_ports())
     command = [program, "socket", "--tpm2", "--tpmstate", f"dir={tmp_path}"]
     command += ["--server", f"type=tcp,port={port},bindaddr=127.0.0.1"]
     command += ["--ctrl", f"type=tcp,port={port + 1},bindaddr=127.0.0.1"]

@@ -83,6 +83,7 @@ def test_parts_that_are_empty_are_none() -> None:
         lzma.compress(kernel().to_bytes()),
         gzip.compress(kernel().to_bytes()) + bytes(40),
     ],
+    ids=["plain", "gzip", "xz", "gzip-and-more"],
 )
 def test_kernels_however_they_are_packed(packed: bytes) -> None:
     assert flat_image(read(packed=packed).vmlinux()) == FLAT
@@ -119,7 +120,9 @@ def test_a_kernel_is_unpacked_up_to_its_limit() -> None:
         bomb.vmlinux(limit=0x1000)
 
 
-@pytest.mark.parametrize("packed", [b"1234", gzip.compress(b"no kernel")])
+@pytest.mark.parametrize(
+    "packed", [b"1234", gzip.compress(b"no kernel")], ids=["short", "gzip"]
+)
 def test_no_kernel(packed: bytes) -> None:
     with pytest.raises(FormatError):
         read(packed=packed).vmlinux()

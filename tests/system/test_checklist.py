@@ -9,7 +9,7 @@ import pytest
 
 from pefstack import BootFailure, Machine
 from pefstack.firmware import opal
-from pefstack.firmware.boot import STAGES
+from pefstack.firmware.boot import FIRMWARE
 from pefstack.firmware.invariants import broken_invariants
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import TpmAlgId
@@ -172,10 +172,10 @@ def test_p5_opal_extends_the_pef_enable_bit(pef: bool) -> None:
     assert extends(machine)[4] == record(bytes([pef])).hex()
 
 
-@pytest.mark.parametrize("stage", STAGES[1:])
+@pytest.mark.parametrize("stage", FIRMWARE[1:])
 def test_p6_a_failed_signature_ends_execution(small: Machine, stage: str) -> None:
     """Damage what runs in ``stage``: nothing from there on runs or is measured."""
-    number = STAGES.index(stage)
+    number = FIRMWARE.index(stage)
     good = small.fork().run()
     place = {1: "base", 2: "hbbl", 3: "HBB", 4: "HBI", 5: "PAYLOAD"}[number]
     if number < 3:
@@ -184,8 +184,8 @@ def test_p6_a_failed_signature_ends_execution(small: Machine, stage: str) -> Non
         small.flash[place].write(b"\x5a" * 8, 0x1800)
     failure = refuse(small)
     ran = {event.source for event in small.journal if event.kind == "start"}
-    assert ran == set(STAGES[:number])
-    assert failure.stage == STAGES[number - 1]
+    assert ran == set(FIRMWARE[:number])
+    assert failure.stage == FIRMWARE[number - 1]
     assert kinds_after(small, "boot-failure") == []
     assert small.stage is None
     short, whole = extends(small), extends(good)
@@ -261,7 +261,9 @@ def test_p49_jumper_off_goes_on_with_unverified_code_and_another_pcr6(
 ) -> None:
     good = small.fork().run()
     off = Machine("jumper-off").run()
-    assert [event.source for event in off.journal if event.kind == "start"] == [*STAGES]
+    assert [event.source for event in off.journal if event.kind == "start"] == [
+        *FIRMWARE
+    ]
     verdicts = {
         event.detail["code"]: event.detail["good"]
         for event in off.journal

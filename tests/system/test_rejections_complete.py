@@ -216,6 +216,10 @@ def sw_key_count(machine: Machine) -> None:
     signed_anew(machine, SigningOptions(label="HBB", sw_key_count=3))
 
 
+def no_kernel(machine: Machine) -> None:
+    machine.board.guest_images = None
+
+
 FURTHER = ", ".join(['{ text = "' + "x" * 1000 + '", value = "00" }'] * 70)
 REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.SETTINGS_DIFFER: ("sbe_immutable", settings_differ),
@@ -239,6 +243,7 @@ REFUSED: dict[Refusal, tuple[str, Callable[[Machine], None]]] = {
     Refusal.LOG_BROKEN: ("opal", log_broken),
     Refusal.HDAT_BROKEN: ("opal", hdat_broken),
     Refusal.LOG_FULL: ("opal", lambda machine: None),
+    Refusal.GUEST_IMAGES: ("hypervisor", no_kernel),
     Refusal.TPM_PROVISION: ("opal", tpm_provision),
 }
 
@@ -256,6 +261,8 @@ def test_every_refusal_is_provoked(small: Machine, refusal: Refusal) -> None:
         machine = Machine("small", settings=["machine.measure.profile=p10"])
     if refusal is Refusal.SECONDARY_CHIP:
         machine = Machine("small", settings=["machine.secondary-chips=[{}]"])
+    if refusal is Refusal.GUEST_IMAGES:
+        machine = Machine("svm")
     if refusal is Refusal.TPM_PROVISION:
         machine = Machine("small", settings=["machine.pef.provision=real"])
     if refusal is Refusal.KEY_TRANSITION:

@@ -138,7 +138,7 @@ def test_p8_the_storage_key_can_ask_for_another_pcr() -> None:
 
 
 def test_p49_with_the_jumper_off_the_same_guest_stays_sealed() -> None:
-    on, off = booted("svm"), booted("svm", "machine.chip.smd=true")
+    off, on = booted("svm", "machine.chip.smd=true"), booted("svm")
     assert sealed_bytes(guest_of(on)) == sealed_bytes(guest_of(off))
     assert take_uv_tpm(on.fork().board).storage_key_name == (
         take_uv_tpm(off.fork().board).storage_key_name

@@ -218,7 +218,8 @@ def test_a_seed_gives_the_same_journal_twice(capsys: Caught) -> None:
 def test_seed_is_short_for_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[str, ...]] = []
 
-    def opened(name: str, settings: tuple[str, ...], tpm: None) -> Machine:
+    def opened(name: str, settings: tuple[str, ...], tpm: None, guest: bool) -> Machine:
+        assert guest
         given.append(settings)
         return Machine(name, settings=settings)
 

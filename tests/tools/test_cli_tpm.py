@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from cli_kit import PEF, SECONDS, pef, surroundings
+from free_ports import free_ports
 from pefstack import Machine
 from pefstack.tools.cli.app import main
 from tpm_kit import SHA256, command, rc_of, selections
@@ -84,8 +84,7 @@ def test_serve_prints_where_and_ends_in_order(number: int) -> None:
 
 
 def test_one_protocol_on_a_given_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1] - 1
+    port = next(free_ports())
     words = ("tpm", "serve", "--mssim", str(port))
     with running(*words, lines=2) as (_, lines):
         assert lines == [

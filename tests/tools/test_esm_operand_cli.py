@@ -159,6 +159,7 @@ def test_two_builds_differ_by_their_nonce_and_the_image_stays_the_same(
         (("-o", "x", *GUEST), "no initramfs"),
         (("-o", "x", *GUEST, "--initrd", INITRD, "--secret", "x"), "NAME=FILE"),
         (("-o", "x", *GUEST, "--initrd", INITRD, "--zimage", "y"), "zImage"),
+        (("-o", "x", *GUEST, "--initrd", INITRD, "--append", "a\0b"), "a NUL in it"),
         (
             ("-o", "x", "--kernel", VECTORS / "in" / "initrd-b.cpio.xz"),
             "compressed (xz)",

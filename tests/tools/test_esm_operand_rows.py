@@ -6,6 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from hmac import digest
 from pathlib import Path
 from typing import Final
@@ -232,6 +233,16 @@ def test_p18_in_every_image_only_the_bytes_of_one_slot_change(
     image, at = remove_chosen(image, Chosen(machine="63" * 32))
     assert at == mine
     assert image == with_bytes(before, place.start, bytes(2048))
+
+
+def test_p18_a_start_that_two_machines_share_names_none() -> None:
+    raw = operand()
+    for last in (1, 2):
+        slot = replace(lockbox(1), machine_id=b"\1" * 31 + bytes([last]))
+        raw, _ = add_slot(raw, slot)
+    with pytest.raises(UsageError, match="2 slots for machine 0101"):
+        remove_chosen(raw, Chosen(machine="0101"))
+    assert remove_chosen(raw, Chosen(machine="01" * 31 + "02"))[1] == 1
 
 
 def test_p18_without_the_seed_and_byte_for_byte_at_the_command_line(esm: Esm) -> None:

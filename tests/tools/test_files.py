@@ -10,7 +10,14 @@ import pytest
 
 from pefstack import UsageError
 from pefstack.tools import files
-from pefstack.tools.files import make_folder, map_bytes, read_bytes, write_bytes
+from pefstack.tools.files import (
+    make_folder,
+    map_bytes,
+    read_bytes,
+    rewrite_bytes,
+    write_bytes,
+    write_new_secret,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -133,3 +140,28 @@ def test_make_folder(tmp_path: Path) -> None:
     for name in ("file", "file/a", "a\0b"):
         with pytest.raises(UsageError, match=str(tmp_path)):
             make_folder(tmp_path / name)
+
+
+def test_a_new_secret_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_new_secret(path, b"first")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for there in (path, tmp_path / "link"):
+        if there != path:
+            there.symlink_to(tmp_path / "gone")
+        with pytest.raises(UsageError, match="File exists"):
+            write_new_secret(there, b"second")
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["link", "secret"]
+
+
+def test_a_rewritten_file_keeps_link_and_permissions(tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    rewrite_bytes(path, b"first")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    path.chmod(0o600)
+    link.symlink_to(path)
+    rewrite_bytes(link, b"second")
+    assert (path.read_bytes(), link.is_symlink()) == (b"second", True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names(tmp_path) == ["file", "link"]

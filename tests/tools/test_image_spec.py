@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pefstack.hw.flip import FlipSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.tools.builders.content_spec import ContentSpec
+from pefstack.tools.builders.guest_spec import PLACES, GuestImageSpec
 from pefstack.tools.builders.spec import (
     ContainerSpec,
     FlashSpec,
@@ -63,8 +64,24 @@ PARTITIONS = st.builds(
     container=st.none() | CONTAINERS,
     flip=FLIPS,
 )
+VERSIONS = st.integers(0, 0xFFFFFFFF)
+GUESTS = st.builds(
+    GuestImageSpec,
+    kernel=CONTENTS,
+    initrd=st.none() | CONTENTS,
+    append=TEXTS.filter(lambda text: "\0" not in text),
+    place=st.sampled_from(PLACES),
+    secret=st.dictionaries(TEXTS, CONTENTS, max_size=2),
+    seed=TEXTS,
+    slots=st.integers(1, 64),
+    security_version=VERSIONS,
+    minimum_version=VERSIONS,
+    pcr_value=st.just(b"") | st.binary(min_size=32, max_size=32),
+)
 IMAGES = st.builds(
     ImageSpec,
+    provisioned=st.booleans(),
+    guest=st.none() | GUESTS,
     keys=KEYS,
     measurement=st.builds(
         MeasurementSpec, code=CONTENTS, version=st.binary(min_size=4, max_size=4)
@@ -90,7 +107,17 @@ def test_the_round_trip_changes_nothing(spec: ImageSpec) -> None:
     assert ImageSpec.from_mapping(table).to_mapping() == table
 
 
+KERNEL = {"kernel": ContentSpec(fill=0x1000)}
 WRONG: list[tuple[type, dict[str, Any], str]] = [
+    (GuestImageSpec, KERNEL | {"place": "disk"}, "place: found 'disk', expected init"),
+    (GuestImageSpec, KERNEL | {"format": "v3"}, "format: found 'v3', expected v2 or"),
+    (GuestImageSpec, KERNEL | {"append": "a\0"}, "append: holds a NUL"),
+    (GuestImageSpec, KERNEL | {"slots": 0}, "slots: found 0x0, expected 0x1 to 0x40"),
+    (GuestImageSpec, KERNEL | {"slots": 65}, "slots: found 0x41"),
+    (GuestImageSpec, KERNEL | {"security_version": -1}, "security-version: found 0x-1"),
+    (GuestImageSpec, KERNEL | {"minimum_version": 1 << 32}, "minimum-version: found 0"),
+    (GuestImageSpec, KERNEL | {"pcr_value": b"1"}, "pcr-value: found 1 bytes, expec"),
+    (GuestImageSpec, KERNEL | {"format": "v1", "minimum_version": 1}, "format: found "),
     (KeysSpec, {}, "file: give either `file` (a folder) or `seed`"),
     (KeysSpec, {"file": "a", "seed": "b"}, "file: give either"),
     (ContentSpec, {}, "file: give one of `file`, `text`, `fill`"),

@@ -214,7 +214,7 @@ def test_a_name_wins_over_a_folder_called_the_same(
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("none", "no machine 'none'; there are: backup-tpm, demo, go-on"),
+        ("none", "no machine 'none'; there are: backup-tpm, demo, firmware, go-on"),
         ("none.toml", "none.toml: no such machine file"),
         ("x/none", "x/none: no such machine file"),
         ("", "machine.toml: no such machine file"),

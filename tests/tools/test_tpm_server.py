@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -15,7 +19,7 @@ from hypothesis import strategies as st
 
 from pefstack.tools.tpm_server import connection, framing, server
 from pefstack.tools.tpm_server.framing import ProtocolError, Shape, take_request
-from pefstack.tools.tpm_server.swtpm import DataPort
+from pefstack.tools.tpm_server.mssim import CommandPort
 from tpm_kit import SHA256, STARTUP_CLEAR, command, extend, rc_of, selections, vector
 from tpm_server_kit import Client, Running, serving
 
@@ -383,6 +387,34 @@ def test_two_clients_take_turns(running: Running) -> None:
             assert rc_of(other.response()) == rc_of(answered(one)) == 0
 
 
+def test_two_servers_in_one_process_are_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each in a thread of its own, and the other runs whenever bytes have come."""
+    for name in ("recv", "recv_into"):
+        monkeypatch.setattr(socket.socket, name, _slowly(getattr(socket.socket, name)))
+    together = Barrier(2, timeout=20)
+
+    def asks(running: Running, size: int) -> set[int]:
+        with running.client("swtpm") as client:
+            together.wait()
+            question = GET_RANDOM[:-1] + bytes((size,))
+            return {len(client.send(question).response()) for _ in range(50)}
+
+    with serving() as one, serving() as other, ThreadPoolExecutor(2) as pool:
+        sizes = pool.map(asks, (one, other), (8, 16))
+        assert list(sizes) == [{12 + 8}, {12 + 16}]
+
+
+def _slowly(read: Callable[..., Any]) -> Callable[..., Any]:
+    def slow(*words: Any) -> Any:
+        found = read(*words)
+        time.sleep(0.001)
+        return found
+
+    return slow
+
+
 @pytest.mark.parametrize("kind", ["part", "killed", "deaf", "flood"])
 def test_a_bad_client_does_not_stop_the_others(running: Running, kind: str) -> None:
     with running.client("mssim") as bad, running.client("mssim") as good:
@@ -402,38 +434,92 @@ def test_a_bad_client_does_not_stop_the_others(running: Running, kind: str) -> N
         assert time.monotonic() - start < 2.0
 
 
-def test_a_client_that_does_not_read_gets_nothing_more_done(running: Running) -> None:
-    """The transport says when too much is unread; then requests wait."""
-    asked: list[bytes] = []
+class Noting(CommandPort):
+    """Counts what it answers."""
 
-    class Noting(DataPort):
-        def answer(self, buffer: bytearray) -> framing.Reply | None:
-            asked.append(bytes(buffer))
-            return super().answer(buffer)
+    count = 0
+
+    def answer(self, buffer: bytearray) -> framing.Reply | None:
+        reply = super().answer(buffer)
+        self.count += reply is not None
+        return reply
+
+
+def connected(port: framing.Port, running: Running) -> socket.socket:
+    """A connection with little room for answers; the client's end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    connection.Connection(running.server, port, accepted).begin()
+    client.setblocking(False)
+    return client
+
+
+def test_a_client_that_does_not_read_gets_nothing_more_done(running: Running) -> None:
+    """What the system does not take waits, and so do the requests behind it."""
+    many = 2000
 
     async def talk() -> None:
         port = Noting(running.server._service)
+        client = connected(port, running)
         loop = asyncio.get_running_loop()
-        made: list[connection.Connection] = []
-
-        def make() -> connection.Connection:
-            made.append(connection.Connection(running.server, port))
-            return made[0]
-
-        listener = await loop.create_server(make, "127.0.0.1", 0)
-        number = listener.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        await loop.sock_sendall(client, sent(READ_CLOCK) * many)
+        done = -1
+        while done != port.count:  # until the system takes no more
+            done = port.count
+            await asyncio.sleep(0.3)
+        assert 0 < done < many
+        size = left = many * (4 + 35 + 4)
+        while left:
+            left -= len(await asyncio.wait_for(loop.sock_recv(client, size), 5))
+        assert port.count == many
+        client.close()
         await asyncio.sleep(0.05)
-        made[0].pause_writing()
-        writer.write(GET_RANDOM)
-        await asyncio.sleep(0.1)
-        assert asked == []
-        made[0].resume_writing()
-        assert rc_of(await reader.readexactly(20)) == 0
-        writer.close()
-        listener.close()
 
     asyncio.run(talk())
+
+
+def test_the_last_answer_goes_out_before_the_end(running: Running) -> None:
+    """It is too long to be sent at once."""
+
+    class Farewell:
+        pieces = False
+
+        def answer(self, buffer: bytearray) -> framing.Reply | None:
+            buffer.clear()
+            return framing.Reply(bytes(1 << 18), close=True)
+
+        def give_up(self, buffer: bytearray) -> framing.Reply | None:
+            return None
+
+    async def talk() -> None:
+        client = connected(Farewell(), running)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, b"one")
+        await asyncio.sleep(0.05)
+        size = 0
+        while more := await asyncio.wait_for(loop.sock_recv(client, 1 << 16), 5):
+            size += len(more)
+        assert size == 1 << 18
+        client.close()
+
+    asyncio.run(talk())
+
+
+def test_a_client_that_is_gone_harms_nobody(running: Running) -> None:
+    """Reset with a request on its way, before and behind an answer."""
+    gone = struct.pack("ii", 1, 0)  # SO_LINGER: no orderly end
+    for asked in (b"", GET_RANDOM[:5], GET_RANDOM, sent(GET_RANDOM) * 200):
+        for protocol in ("swtpm", "mssim"):
+            client = running.client(protocol)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, gone)
+            client.send(asked)
+            client.close()
+    with running.client("swtpm") as data:
+        assert rc_of(data.send(GET_RANDOM).response()) == 0
 
 
 def test_what_a_flood_asked_is_answered_in_order(running: Running) -> None:

@@ -39,7 +39,7 @@ def build_guest(spec: GuestImageSpec, machine: Provisioned | None) -> GuestImage
             blob = blob_of(Guest(spec=spec, parts=parts), machine)
         return _placed(spec, kernel, initrd, blob)
     except (UsageError, FormatError) as wrong:
-        raise SettingError("guest", str(wrong)) from wrong
+        raise SettingError("image.guest", str(wrong)) from wrong
 
 
 def _parts(kernel: bytes, initrd: bytes, spec: GuestImageSpec) -> GuestParts:
@@ -65,5 +65,7 @@ def _placed(
 def _zimage(kernel: bytes, initrd: bytes, blob: bytes) -> bytes:
     """A zImage around the kernel, with initramfs and blob in it."""
     if kernel[: len(ELF_MAGIC)] != ELF_MAGIC or is_zimage(Elf.from_bytes(kernel)):
-        raise SettingError("guest.kernel", "expected a vmlinux to put into a zImage")
+        raise SettingError(
+            "image.guest.kernel", "expected a vmlinux to put into a zImage"
+        )
     return build_zimage(wrapper_code(), kernel, initrd=initrd, esm_blob=blob)

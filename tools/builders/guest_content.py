@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from pefstack.hw.mapping import SettingError
@@ -28,7 +27,7 @@ def kernel_file(spec: ContentSpec) -> bytes:
     """
     if not _is_filler(spec, "kernel"):
         return content(spec, "guest-kernel")
-    filler = content(replace(spec, xz=False), "guest-kernel")
+    filler = content(spec, "guest-kernel")
     code = _half(len(filler))
     text = NewSection(name=".text", data=_STAY + filler[len(_STAY) : code])
     data = NewSection(name=".data", data=filler[code:], alignment=_PAGE)
@@ -71,5 +70,7 @@ def _is_filler(spec: ContentSpec, key: str) -> bool:
     if spec.fill < MIN_FILL:
         found = "a text" if spec.text else f"fill 0x{spec.fill:x}"
         right = f"a file, or fill of at least 0x{MIN_FILL:x}"
-        raise SettingError(f"guest.{key}", f"found {found}, expected {right}")
+        raise SettingError(f"image.guest.{key}", f"found {found}, expected {right}")
+    if spec.xz:
+        raise SettingError(f"image.guest.{key}.xz", "found true, but only files are")
     return True

@@ -20,6 +20,7 @@ from pefstack.hw.machine import MachineSpec
 from pefstack.hw.mapping import SettingError
 from pefstack.hw.tpm import client
 from pefstack.hw.wiring import wire_tpm
+from pefstack.images.errors import FormatError
 from pefstack.tools.builders.as_meant import machine_as_meant
 
 MAX_BOOTS: Final = 3  # after an update or a key transition the next boot goes on
@@ -44,12 +45,17 @@ def expected_pcr(
     board = meant.build("expected", flash, seeprom, measurement)
     try:
         if not any(_boots(board) for _ in range(MAX_BOOTS)):
-            raise SettingError("guest", _unknown("it never gets past Hostboot"))
+            raise SettingError(
+                "image.guest.pcr-value", _unknown("it never gets past Hostboot")
+            )
+        link = TpmLink(board.tpm, board.entropy)
+        return pcr_value(link, profile_of(meant.measure).policy_pcr)
     except BootFailure as failure:
         reason = f"{failure.refusal} in {failure.stage}"
-        raise SettingError("guest", _unknown(reason)) from None
-    link = TpmLink(board.tpm, board.entropy)
-    return pcr_value(link, profile_of(meant.measure).policy_pcr)
+        raise SettingError("image.guest.pcr-value", _unknown(reason)) from None
+    except FormatError:
+        problem = "the TPM has no SHA-256 bank allocated"
+        raise SettingError("machine.tpm.allocated", problem) from None
 
 
 def _boots(board: Board) -> bool:
@@ -66,9 +72,7 @@ def _boots(board: Board) -> bool:
 
 
 def _unknown(reason: str) -> str:
-    return (
-        f"this firmware does not boot ({reason}), so its PCR is unknown; give pcr-value"
-    )
+    return f"this firmware does not boot ({reason}), so its PCR is unknown; give it"
 
 
 def prepare_tpm(machine: MachineSpec, value: bytes) -> Prepared:

@@ -13,6 +13,7 @@ from pefstack.hw.journal import Event
 from pefstack.images.errors import FormatError
 from pefstack.tools import boot_report as report
 from pefstack.tools.errors import UsageError
+from pefstack.tools.guest_report import refusal_lines, refused, vm_state
 from pefstack.tools.log_check import Differences, log_differences
 from pefstack.tools.machine import Machine
 from pefstack.tools.style import paint
@@ -58,6 +59,14 @@ def text_result(machine: Machine) -> None:
     print(*report.pcr_lines(pcrs, policy_pcr), sep="\n")
 
 
+def esm_refused(machine: Machine, *, told: bool) -> bool:
+    """Whether the VM asked for secure mode and did not get it; says why."""
+    event = refused(machine.journal)
+    if event is not None and told:
+        print(*refusal_lines(event), sep="\n")
+    return event is not None
+
+
 def json_result(machine: Machine, failure: BootFailure | None) -> None:
     """One more line in the form of an event, so that one filter reads them all."""
     pcrs = _pcrs(machine)
@@ -67,6 +76,7 @@ def json_result(machine: Machine, failure: BootFailure | None) -> None:
         "next": machine.stage,
         "sha256": {str(index): value.hex() for index, value in pcrs.items()},
         "log_differs": [*_log_differences(machine, pcrs)],
+        "vm": vm_state(machine.journal),
     }
     event = {"seq": len(machine.journal), "source": "machine", "kind": "result"}
     print(json.dumps(event | {"detail": detail}))

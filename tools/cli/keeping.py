@@ -13,6 +13,7 @@ from pefstack.tools.errors import UsageError
 from pefstack.tools.machine import Machine
 from pefstack.tools.tpm_server.server import Address, TpmServer
 from pefstack.tools.tpm_server.service import TpmService
+from pefstack.tools.tpm_server.wakeful import wakeful_loop
 
 Announce = Callable[[list[Address]], None]
 
@@ -21,7 +22,8 @@ def serve(
     service: TpmService, wanted: dict[str, int], host: str, announce: Announce
 ) -> None:
     """Serve until Ctrl-C, SIGTERM, or a client's STOP or SHUTDOWN."""
-    asyncio.run(TpmServer(service, wanted, host).run(announce))
+    with asyncio.Runner(loop_factory=wakeful_loop) as runner:
+        runner.run(TpmServer(service, wanted, host).run(announce))
 
 
 def serve_machine(machine: Machine, wanted: dict[str, int], *, as_json: bool) -> None:

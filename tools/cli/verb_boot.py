@@ -13,7 +13,8 @@ from pefstack.firmware.boot import STAGES
 from pefstack.firmware.stage import BootFailure
 from pefstack.tools import boot_report as report
 from pefstack.tools.cli import boot_show as shown
-from pefstack.tools.cli.app import NO_BOOT, YES
+from pefstack.tools.cli.app import NO, NO_BOOT, YES
+from pefstack.tools.cli.guest_options import add_guest_options, guest_settings
 from pefstack.tools.cli.ports import add_ports, wanted_ports
 from pefstack.tools.errors import UsageError
 from pefstack.tools.files import write_bytes
@@ -35,9 +36,12 @@ examples:
   pef boot small --tpm swtpm:localhost:2321
   pef boot demo --event-log boot.log --json | jq 'select(.kind == "extend")'
   pef boot key-transition --boots 2     the boot that changes keys, and the next
+  pef boot demo --append "svm=on quiet"  another command line: secure mode is refused
+  pef boot demo --kernel vmlinux --initrd initrd.img --append "svm=on"
 
-exit codes: 0 booted, or shut down as its firmware wants; 2 wrong use, 3 malformed
-input, 4 did not boot. With several boots it is that of the last.
+exit codes: 0 booted, or shut down as its firmware wants; 1 the VM asked for secure mode
+and was refused; 2 wrong use, 3 malformed input, 4 did not boot. With several boots it
+is that of the last.
 """
 
 
@@ -48,6 +52,7 @@ class BootOptions:
     machine: str
     until: str
     settings: tuple[str, ...]
+    guest: bool
     event_log: Path | None
     device_tree: Path | None
     json: bool
@@ -103,6 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--keep", action="store_true", help="serve the TPM after the boot, till Ctrl-C"
     )
     add_ports(parser)
+    add_guest_options(parser)
     parser.add_argument("--quiet", action="store_true", help="print refusals only")
     parser.add_argument(
         "--boots",
@@ -129,7 +135,8 @@ def run(options: argparse.Namespace) -> int:
         BootOptions(
             machine=options.machine,
             until=options.until,
-            settings=(*options.set, *seed),
+            settings=(*guest_settings(options), *options.set, *seed),
+            guest=not options.no_guest,
             event_log=options.event_log,
             device_tree=options.device_tree,
             json=options.json,
@@ -151,7 +158,12 @@ def _count(text: str) -> int:
 
 
 def _boot(options: BootOptions) -> int:
-    machine = Machine(options.machine, settings=options.settings, tpm=options.tpm)
+    machine = Machine(
+        options.machine,
+        settings=options.settings,
+        tpm=options.tpm,
+        guest=options.guest,
+    )
     status = _once(machine, options)
     for _ in range(options.boots - 1):
         if options.preserve_memory:
@@ -184,7 +196,9 @@ def _once(machine: Machine, options: BootOptions) -> int:
         shown.text_result(machine)
     if failure is not None and not options.json:
         print(*report.refusal_lines(machine.journal[-1]), sep="\n")
-    return YES if failure is None else NO_BOOT
+    if failure is not None:
+        return NO_BOOT
+    return NO if shown.esm_refused(machine, told=not options.json) else YES
 
 
 def _keeps(options: argparse.Namespace) -> bool:

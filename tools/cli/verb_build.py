@@ -14,7 +14,8 @@ from pefstack.tools.machine_file import find, load
 
 _EPILOG: Final = """
 Writes flash.bin, seeprom.bin, measurement-seeprom.bin and a machine.toml that names
-them; `pef boot DIR` boots the result. The same description gives the same bytes.
+them; with a guest also guest-kernel.bin, guest-initrd.bin and tpm.state. `pef boot DIR`
+boots the result. The same description gives the same bytes.
 
 examples:
   pef build demo -o out

@@ -50,7 +50,8 @@ def read_blob_file(path: Path) -> BlobFile:
     place = find_esm(raw)
     part = place.bytes_of(raw)
     if bytes(part[: len(OPERAND_MAGIC)]) == OPERAND_MAGIC:
-        raise UsageError(f"{path}: found an operand (v2), expected an ESM blob (v1)")
+        mend = "`pef esm list` shows it"
+        raise UsageError(f"{path}: an operand (v2), expected an ESM blob (v1); {mend}")
     if place.form == BARE:
         blob = EsmBlob.from_bytes(part, unfinished=True)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 # MAX_BUFFER of the Microsoft simulator: a longer body ends the connection
 MAX_DATA_SIZE: Final = 1 << 20
@@ -33,8 +33,7 @@ class Request:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What to send, and whether the connection or the whole server then ends."""
 
     raw: bytes = b""

@@ -55,7 +55,7 @@ class TpmServer:
         self._wanted: Final = wanted
         self._host = host
         self._connections: Final[set[Connection]] = set()
-        self._listeners: Final[list[asyncio.Server]] = []
+        self._listeners: Final[list[socket.socket]] = []
         self._ended: asyncio.Future[None]
 
     async def run(
@@ -73,7 +73,7 @@ class TpmServer:
             loop.add_signal_handler(each, self.end)
         try:
             self._host = await self._numeric()
-            announce([await self._listen(name) for name in self._wanted])
+            announce([self._listen(name) for name in self._wanted])
             await self._ended
         finally:
             self._close()
@@ -82,11 +82,6 @@ class TpmServer:
         """The orderly end."""
         if not self._ended.done():
             self._ended.set_result(None)
-
-    def welcome(self, connection: Connection) -> bool:
-        """Count the connection; False when there are too many."""
-        self._connections.add(connection)
-        return len(self._connections) <= MAX_CONNECTIONS
 
     def goodbye(self, connection: Connection) -> None:
         """It has ended."""
@@ -109,35 +104,57 @@ class TpmServer:
             raise UsageError(f"{self._host!r}: no such host: {exc}") from exc
         return str(found[0][4][0])
 
-    async def _listen(self, protocol: str) -> Address:
+    def _listen(self, protocol: str) -> Address:
         first, second = (make(self._service) for make in PORTS[protocol])
         wanted = self._wanted[protocol]
         for _ in range(1 if wanted else _TRIES):
-            listener = await self._bound(wanted, first)
-            number: int = listener.sockets[0].getsockname()[1]
+            listener = self._bound(wanted)
+            number: int = listener.getsockname()[1]
             try:
-                self._listeners.append(await self._bound(number + 1, second))
+                beside = self._bound(number + 1)
             except UsageError:
                 listener.close()
                 if wanted:
                     raise
                 continue
-            self._listeners.append(listener)
+            self._serve(listener, first)
+            self._serve(beside, second)
             return Address(protocol=protocol, host=self._host, port=number)
         raise UsageError(f"{self._host}: found no two free ports in a row")
 
-    async def _bound(self, number: int, port: Port) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+    def _bound(self, number: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            return await loop.create_server(
-                lambda: Connection(self, port), self._host, number
+            return socket.create_server(
+                (self._host, number), family=family, backlog=MAX_CONNECTIONS
             )
         except (OSError, OverflowError) as exc:
             reason = getattr(exc, "strerror", None) or str(exc)
             raise UsageError(f"{self._host}, port {number}: {reason}") from exc
 
+    def _serve(self, listener: socket.socket, port: Port) -> None:
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(listener, self._accept, listener, port)
+
+    def _accept(self, listener: socket.socket, port: Port) -> None:
+        """Take in one connection; when there are too many, it ends at once."""
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        if len(self._connections) >= MAX_CONNECTIONS:
+            accepted.close()
+            return
+        connection = Connection(self, port, accepted)
+        self._connections.add(connection)
+        connection.begin()
+
     def _close(self) -> None:
+        loop = asyncio.get_running_loop()
         for listener in self._listeners:
+            loop.remove_reader(listener)
             listener.close()
         for connection in list(self._connections):
             connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from pefstack.hw.entropy import Clock
 from pefstack.hw.journal import Journal
@@ -20,6 +20,8 @@ Sizes = tuple[int, int, int, int]
 
 class SilentJournal(Journal):
     """Takes no note: a server may run for months."""
+
+    keeps: ClassVar[bool] = False
 
     def add(self, source: str, kind: str, **detail: str | int) -> None:
         """Nothing."""
@@ -168,7 +170,9 @@ class TpmService:
                 self._state.close()
 
     def _tick(self) -> None:
-        self._clock.now = max(self._clock.now, self._start + self._now())
+        now = self._start + self._now()
+        if now > self._clock.now:
+            self._clock.now = now
 
     def _is_older(self, stored: Tpm | FaultyTpm) -> bool:
         return stored.lasting_mark()[0] != self._tpm.lasting_mark()[0]

@@ -55,6 +55,8 @@ def _note_extend(
 ) -> None:
     if SAVED_MASK >> pcr & 1:
         inner.state.change_saved()
+    if not inner.journal.keeps:
+        return
     inner.journal.add(
         "tpm",
         "extend",

@@ -46,7 +46,6 @@ def startup(inner: Internals, startup_type: int) -> tuple[()]:
         _restart(inner, is_reset=effect == "reset", is_orderly=is_orderly)
     state.objects.flush_all()
     state.sessions.keep_saved()
-    state.objects.transient.clear()
     _start_clock(inner)
     state.dictionary_attack.startup(inner.clock_value(), is_orderly=is_orderly)
     state.note_change()

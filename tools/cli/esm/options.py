@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pefstack.hw.tpm.crypto.stream import Stream
-from pefstack.images.esm_blob import EsmBlob
 from pefstack.tools.cli.app import YES
-from pefstack.tools.esm.blob_file import BlobFile, read_blob_file
 from pefstack.tools.files import rewrite_bytes
 from pefstack.tools.style import clean
+
+if TYPE_CHECKING:
+    from pefstack.hw.tpm.crypto.stream import Stream
+    from pefstack.images.esm_blob import EsmBlob
+    from pefstack.tools.esm.blob_file import BlobFile
 
 
 def add_blob(parser: argparse.ArgumentParser, *, text: str = "the blob") -> None:
@@ -102,6 +105,8 @@ def master_key_of(options: argparse.Namespace, blob: EsmBlob) -> bytes:
 
 def opened(options: argparse.Namespace) -> tuple[BlobFile, bytes]:
     """The blob's file and the master key."""
+    from pefstack.tools.esm.blob_file import read_blob_file
+
     file = read_blob_file(options.blob)
     return file, master_key_of(options, file.blob)
 

@@ -1,0 +1,1 @@
+"""The hypervisor between ultravisor and TPM: honest, or with an attack (esm.md 4.3)."""
