@@ -310,11 +310,11 @@ def test_a_secure_vm_goes_on_at_kbase_with_these_registers() -> None:
 
 
 def test_a_page_that_was_taken_back_stays_away() -> None:
-    """In a slot that is registered once more it does not come in again: U_P2."""
+    """In a slot that is registered once more it does not come in again: U_P3."""
     world = transition(18)
     lpid = world.vm.lpid
     world.hv(UvCall.UNREGISTER_MEM_SLOT, lpid, 0)
     assert world.hv(UvCall.REGISTER_MEM_SLOT, lpid, 0, MEMORY, 0, 0) == 0
-    assert page_in(world, address=INITRD_AT) == UvStatus.P2
+    assert page_in(world, address=INITRD_AT) == UvStatus.P3
     assert page_in(world, address=FREE) == UvStatus.SUCCESS
     assert refusal(world.finish()) == (18, "page-in")
