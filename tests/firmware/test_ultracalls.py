@@ -9,8 +9,10 @@ import pytest
 from pefstack.firmware.hypervisor.vm import VmState
 from pefstack.firmware.ultravisor.calls import CALLS, NOT_MODELLED, Caller
 from pefstack.firmware.ultravisor.codes import UvCall, UvStatus
+from pefstack.firmware.ultravisor.guest_memory import SecureGuestMemory
 from pefstack.hw.chip import MSR_HV, MSR_S
 from pefstack.hw.cpu import MSR_PR, MSR_SF
+from pefstack.hw.errors import DeviceError
 from uv_guest_kit import MEMORY, PAGE
 from uv_kit import World, touching
 from uv_state_kit import aborted, secure, transition
@@ -257,3 +259,13 @@ def test_scoms() -> None:
     for number, words in ((UvCall.READ_SCOM, ()), (UvCall.WRITE_SCOM, (1,))):
         assert gate(number, 0, 0xDEAD, *words) == (-26,)
         assert gate(number, 1, 0x50182, *words) == (UvStatus.PARAMETER,)
+
+
+def test_a_vm_that_is_not_secure_reaches_no_secure_memory() -> None:
+    """Whatever its MSR says: not on its way, not after an abort."""
+    for world in (transition(), aborted()):
+        memory = SecureGuestMemory(world.uv, world.vm.lpid)
+        with pytest.raises(DeviceError, match="not that of a secure VM"):
+            memory.read(PAGE, 1)
+        with pytest.raises(DeviceError, match="not that of a secure VM"):
+            memory.write(PAGE, b"1")

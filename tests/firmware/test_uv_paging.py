@@ -9,7 +9,10 @@ import pytest
 
 from pefstack.firmware.ultravisor.codes import HCall, UvCall, UvStatus
 from pefstack.firmware.ultravisor.svm import PageState, Svm
+from pefstack.hw.chip import MSR_S
+from pefstack.hw.cpu import MSR_EE, MSR_LE, MSR_SF
 from pefstack.hw.secure_memory import SECURE_BIT
+from pefstack.images.fdt import Fdt
 from uv_guest_kit import (
     INITRD_AT,
     KBASE,
@@ -17,6 +20,7 @@ from uv_guest_kit import (
     PAGE,
     RTAS_AT,
     SHARED_AT,
+    TREE_AT,
     v2_guest,
     vector,
 )
@@ -267,3 +271,50 @@ def page_addresses(svm: Svm) -> list[int]:
     found = [page.secure for page in svm.pages.values() if page.secure] + svm.own
     assert all(a != b for a, b in pairwise(sorted(found)))
     return found
+
+
+def test_what_is_reserved_is_clear_of_the_reserve_map_the_tree_and_the_kernel() -> None:
+    """From the top of the memory downwards, around what is taken (step 10)."""
+    world = World().place(v2_guest(reserve=((MEMORY - PAGE, 1),))).begin().until(11)
+    places = world.uv.calls[world.vm.lpid].reserved
+    assert places["rtas-buffers"].end == MEMORY - PAGE
+    assert [each.size // PAGE for each in places.values()] == [6, 2, 1, 1]
+    size = (20 * PAGE).to_bytes(8, "big")
+    low = v2_guest(reg=bytes(8) + size, rtas_at=2 * PAGE)
+    world = World().place(low)
+    at = 16 * PAGE
+    world.write(at, low.tree())
+    world.begin(tree=at).until(11)
+    places = world.uv.calls[world.vm.lpid].reserved
+    assert not any(each.start <= at < each.end for each in places.values())
+    assert not any(each.start <= KBASE < each.end for each in places.values())
+
+
+def test_the_guest_finds_what_was_reserved_in_its_tree() -> None:
+    """The work copy goes back to where it was (step 22)."""
+    world = secure()
+    page = world.svm.pages[TREE_AT >> 16].secure
+    raw = world.board.secure.read(page, PAGE)
+    tree = Fdt.from_bytes(raw[: int.from_bytes(raw[4:8], "big")])
+    assert sum(size for _, size in tree.reserve_map) == 10 * PAGE
+    assert min(start for start, _ in tree.reserve_map) == MEMORY - 10 * PAGE
+
+
+def test_a_secure_vm_goes_on_at_kbase_with_these_registers() -> None:
+    """MSR S = 1, HV = EE = PR = 0; r3 the tree, r4 kbase, r5 0 (step 23)."""
+    world = World().place(v2_guest())
+    world.esm(msr=MSR_SF | MSR_LE | MSR_EE)
+    cpu = world.vm.cpu
+    assert cpu.msr == MSR_SF | MSR_LE | MSR_S
+    assert (cpu.nia, cpu.gpr[3:6]) == (KBASE, [TREE_AT, KBASE, 0])
+
+
+def test_a_page_that_was_taken_back_stays_away() -> None:
+    """In a slot that is registered once more it does not come in again: U_P3."""
+    world = transition(18)
+    lpid = world.vm.lpid
+    world.hv(UvCall.UNREGISTER_MEM_SLOT, lpid, 0)
+    assert world.hv(UvCall.REGISTER_MEM_SLOT, lpid, 0, MEMORY, 0, 0) == 0
+    assert page_in(world, address=INITRD_AT) == UvStatus.P3
+    assert page_in(world, address=FREE) == UvStatus.SUCCESS
+    assert refusal(world.finish()) == (18, "page-in")

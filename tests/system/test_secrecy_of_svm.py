@@ -102,6 +102,20 @@ def test_p23_at_its_end_an_svm_leaves_nothing(name: str, how: str) -> None:
         assert uv_of(machine).svms == {}
 
 
+def test_p23_a_memory_preserving_ipl_wipes_what_svms_had() -> None:
+    """Memory stays, and nobody has those pages any more: the ultravisor that starts
+    gives none of them to anybody as they are."""
+    machine = secure().machine
+    used = machine.board.secure.used_pages
+    before = secure_places(machine)
+    machine.memory_preserving_ipl().run(until="ultravisor")
+    assert len(before) > 1000
+    assert secure_content(machine) == b""
+    machine.run()
+    assert running(machine).vm_secure
+    assert machine.board.secure.used_pages == used
+
+
 def test_p23_no_secure_page_can_be_read_or_written() -> None:
     watched = secure()
     memory = hypervisor_of(watched).memory

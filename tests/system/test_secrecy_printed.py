@@ -12,6 +12,7 @@ import pytest
 
 import pefstack.firmware.ultravisor as ultravisor
 from pefstack.firmware.ultravisor.effects import WriteGuest
+from pefstack.firmware.ultravisor.lockbox_client import LockboxState
 from pefstack.firmware.ultravisor.tpm_client import SlotState
 from pefstack.firmware.virtualization import Virtualization
 from pefstack.hw.memory import Memory
@@ -162,6 +163,7 @@ def test_a_field_with_bytes_prints_only_if_it_is_known_to_be_public() -> None:
     [
         (UvTpm, ("nv_password", "wrapping_key_password")),
         (SlotState, ("random", "secret", "private")),
+        (LockboxState, ("random", "secret")),
         (ClientSession, ("session_key", "auth_value")),
         (SealedData, ("seed",)),
         (Secret, ("content",)),
