@@ -15,6 +15,8 @@ from pefstack.firmware.hypervisor import svm_life
 from pefstack.firmware.hypervisor.vm import PageOwner, VmState
 from pefstack.firmware.ultravisor.codes import HCall, UvCall
 from pefstack.firmware.ultravisor.guest_memory import read_own
+from pefstack.hw.chip import MSR_HV, MSR_S
+from pefstack.hw.cpu import MSR_LE, MSR_PR, MSR_SF
 from pefstack.images.fdt import Fdt
 from uv_guest_kit import (
     INITRD_AT,
@@ -39,11 +41,19 @@ EVIL: Final = b"\xee" * PAGE
 Trick = Callable[[World, Callable[[], tuple[int, ...]], Any], Any]
 
 
+def assert_goes_on_right(world: World) -> None:
+    """At kbase, with the registers of the call (esm.md 2.1, step 23)."""
+    cpu = world.vm.cpu
+    assert cpu.msr == MSR_SF | MSR_LE | MSR_S
+    assert (cpu.nia, cpu.gpr[3:6]) == (KBASE, [TREE_AT, KBASE, 0])
+
+
 def assert_as_built(world: World) -> None:
     """What is in the secure pages of a VM that entered is what its owner made.
 
     A VM whose record or pages went after that ends at its first touch.
     """
+    assert_goes_on_right(world)
     if world.vm.lpid not in world.uv.svms or world.svm.lost:
         world.running.guest = touching(KBASE)
         world.running.run()
@@ -301,7 +311,24 @@ def test_a_call_within_a_call_and_one_after_the_abort() -> None:
     assert_as_built(world)
 
 
+def other_registers(world: World) -> None:
+    """As if the VM had called from elsewhere."""
+    cpu = world.vm.cpu
+    cpu.gpr[:] = [0x123_0000] * len(cpu.gpr)
+    cpu.nia = cpu.srr0 = 0x123_0000
+    cpu.msr, cpu.srr1 = MSR_HV | MSR_PR, MSR_HV
+
+
+def test_the_registers_of_the_call_are_the_ultravisors_while_it_goes_on() -> None:
+    """What the hypervisor makes of them in any hypercall changes nothing."""
+    world = World().place(v2_guest())
+    world.kvm.instead = lambda *_: other_registers(world)
+    assert entered(world.esm())
+    assert_as_built(world)
+
+
 ACTS: Final[tuple[Trick, ...]] = (
+    doing(other_registers),
     *{**AT_START, **AT_A_PAGE, **AT_THE_TPM, **AT_THE_END}.values(),
     other_content,
     *(doing(partial(evil_page, gpa=at)) for at in (*PARTS, TREE_AT, OPERAND_AT)),
