@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha512
 from typing import Any, Final
@@ -32,7 +33,7 @@ from uv_guest_kit import (
     v2_guest,
     vector,
 )
-from uv_kit import World, entered, only, touching
+from uv_kit import World, entered, only, refusal, touching
 
 KERNEL: Final = vector("in/vmlinux-a.bin")
 INITRD: Final = vector("in/initrd-a.cpio")
@@ -359,3 +360,40 @@ def test_whatever_it_does_who_enters_is_as_built(plan: list[tuple[int, Trick]]) 
         assert_as_built(world)
     else:
         assert_stays_out(world)
+
+
+@pytest.mark.parametrize("kbase", [0x210000, KBASE])
+@pytest.mark.parametrize("spare", [0, 60, 64, 200])
+def test_the_tree_does_not_grow_into_the_next_page(kbase: int, spare: int) -> None:
+    """It is written once more after the measurement, with four reserve entries."""
+    guest = v2_guest(initrd_at=0x210000) if kbase == KBASE else v2_guest()
+    world = World().place(guest)
+    world.write(kbase, KERNEL)
+    raw = guest.tree()
+    at = (0x210000 - len(raw) - spare) & ~7
+    world.write(at, raw)
+    end = world.esm(kbase, at)
+    if 0x210000 - at - len(raw) < 64:
+        assert refusal(end) == (22, "tree-back")
+        assert world.blank
+        return
+    assert entered(end)
+    first = KERNEL if kbase != KBASE else INITRD
+    found = read_own(world.uv, world.svm, 0x210000, len(first))
+    assert found == first
+
+
+@pytest.mark.parametrize("name", ["chosen@1", "chosen@0"])
+def test_no_other_command_line_for_who_finds_nodes_as_libfdt_does(name: str) -> None:
+    """Linux takes the first node that is `chosen` but for a unit address."""
+    guest = v2_guest()
+    root = Fdt.from_bytes(guest.tree()).root
+    chosen = next(each for each in root.children if each.name == "chosen")
+    other = replace(chosen, name=name, properties=(("bootargs", b"evil\0"),))
+    for children in ((other, *root.children), (*root.children, other)):
+        world = World().place(guest)
+        world.write(TREE_AT, Fdt(root=replace(root, children=children)).to_bytes())
+        end = world.esm()
+        assert entered(end) is (children[0] is not other)
+        if not entered(end):
+            assert refusal(end) == (12, "initrd")
