@@ -95,9 +95,10 @@ class Virtualization:
         if vm is None or guest is None or self.halted:
             return False
         if uv and vm.lpid in uv.calls:
+            caller = uv.calls[vm.lpid].caller
             end = esm_call.step(uv, vm.lpid)
             if end is not None:
-                self._ended(vm.cpu, end)
+                self._ended(vm.cpu, end, caller)
             return True
         if vm.state is VmState.STOPPED:
             return False
@@ -116,9 +117,10 @@ class Virtualization:
         elif uv is None:
             cpu.set_result(UvStatus.FUNCTION)
         elif cpu.gpr[3] == UvCall.ESM:
-            refused = esm_call.begin(uv, self._esm_caller(uv, vm))
+            caller = self._esm_caller(uv, vm)
+            refused = esm_call.begin(uv, caller)
             if refused is not None:
-                self._ended(cpu, refused)
+                self._ended(cpu, refused, caller)
         else:
             cpu.set_result(*uv.ultracall(Caller(cpu.msr, vm.lpid, cpu.pid), cpu.gpr))
 
@@ -203,12 +205,15 @@ class Virtualization:
             pcr=profile_of(self.board.spec.measure).policy_pcr,
         )
 
-    def _ended(self, cpu: CpuState, end: End) -> None:
-        """The registers with which the guest goes on (esm.md 2.1, step 23; 2.2)."""
+    def _ended(self, cpu: CpuState, end: End, caller: EsmCaller) -> None:
+        """The registers with which the guest goes on (esm.md 2.1, step 23; 2.2).
+
+        On entry they are those of the call, whatever the hypervisor made of them.
+        """
         self.end = end
         if isinstance(end, Entered):
-            kbase, fdt = cpu.gpr[4], cpu.gpr[5]
-            cpu.msr = (cpu.msr | MSR_S) & ~(MSR_EE | MSR_PR | MSR_HV)
+            kbase, fdt = caller.kbase, caller.fdt_address
+            cpu.msr = (caller.msr | MSR_S) & ~(MSR_EE | MSR_PR | MSR_HV)
             cpu.nia, cpu.gpr[3:6] = kbase, [fdt, kbase, 0]
             self.board.journal.add(SOURCE, "esm-entered", kbase=kbase, fdt=fdt)
             return

@@ -7,9 +7,9 @@ from typing import Final
 
 from pefstack.firmware.ultravisor.codes import HCall
 from pefstack.firmware.ultravisor.effects import Commit, Hypercall, WriteGuest
+from pefstack.firmware.ultravisor.esm_lookup import tree_pages
 from pefstack.firmware.ultravisor.esm_refusal import EsmError, EsmRefusal
 from pefstack.firmware.ultravisor.esm_state import EsmState, Phase
-from pefstack.firmware.ultravisor.svm import round_up
 from pefstack.images.fdt import Fdt
 from pefstack.images.fdt_node import FdtNode
 
@@ -46,11 +46,12 @@ def work_tree(state: EsmState) -> bytes:
 
 
 def _ask_tree(state: EsmState) -> WriteGuest:
-    raw, room = work_tree(state), round_up(state.tree_size)
+    raw, address = work_tree(state), state.caller.fdt_address
+    room = tree_pages(state).end - address
     if len(raw) > room:
         found, limit = f"0x{len(raw):x} bytes", f"at most 0x{room:x}"
         raise EsmError(_R.TREE_BACK, "tree", 0, found, limit)
-    return WriteGuest(state.caller.fdt_address, raw)
+    return WriteGuest(address, raw)
 
 
 def _take_tree(state: EsmState, answer: int) -> EsmState:

@@ -19,11 +19,16 @@ def held(answer: bytes, what: str, size: int) -> bytes:
 
 
 def node(state: EsmState, path: str) -> FdtNode:
-    """A node of the guest's tree; EsmError TREE when it is not there."""
+    """A node of the guest's tree; EsmError TREE when it is not there.
+
+    Strictly by its whole name, and the one that Linux finds, too.
+    """
     tree = state.tree
     found = None
     if tree is not None:
-        found = tree.find(path) if state.strict else libfdt_find(tree, path)
+        found = libfdt_find(tree, path)
+        if state.strict and found is not tree.find(path):
+            found = None  # the guest would find another one than is measured
     if found is None:
         raise EsmError(EsmRefusal.TREE, f"node {path}", 0, "none", "one")
     return found
@@ -43,12 +48,16 @@ def whole_pages(where: Extent) -> Extent:
     return Extent(where.pages.start * PAGE_SIZE, len(where.pages) * PAGE_SIZE)
 
 
+def tree_pages(state: EsmState) -> Extent:
+    """All of the pages that have a byte of the guest's tree."""
+    return whole_pages(Extent(state.caller.fdt_address, state.tree_size))
+
+
 def check_apart(state: EsmState, refusal: EsmRefusal, what: str, where: Extent) -> None:
     """What is measured lies in no page that is reserved, shared for RTAS, or the
     tree's, which is written once more."""
     places = dict(state.reserved)
-    tree = Extent(state.caller.fdt_address, state.tree_size)
-    places["device tree"] = whole_pages(tree)
+    places["device tree"] = tree_pages(state)
     if what != "RTAS area":
         places["RTAS area"] = whole_pages(state.rtas)
     mine = whole_pages(where)

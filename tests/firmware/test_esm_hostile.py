@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha512
 from typing import Any, Final
@@ -15,6 +16,8 @@ from pefstack.firmware.hypervisor import svm_life
 from pefstack.firmware.hypervisor.vm import PageOwner, VmState
 from pefstack.firmware.ultravisor.codes import HCall, UvCall
 from pefstack.firmware.ultravisor.guest_memory import read_own
+from pefstack.hw.chip import MSR_HV, MSR_S
+from pefstack.hw.cpu import MSR_LE, MSR_PR, MSR_SF
 from pefstack.images.fdt import Fdt
 from uv_guest_kit import (
     INITRD_AT,
@@ -30,7 +33,7 @@ from uv_guest_kit import (
     v2_guest,
     vector,
 )
-from uv_kit import World, entered, only, touching
+from uv_kit import World, entered, only, refusal, touching
 
 KERNEL: Final = vector("in/vmlinux-a.bin")
 INITRD: Final = vector("in/initrd-a.cpio")
@@ -39,11 +42,19 @@ EVIL: Final = b"\xee" * PAGE
 Trick = Callable[[World, Callable[[], tuple[int, ...]], Any], Any]
 
 
+def assert_goes_on_right(world: World) -> None:
+    """At kbase, with the registers of the call (esm.md 2.1, step 23)."""
+    cpu = world.vm.cpu
+    assert cpu.msr == MSR_SF | MSR_LE | MSR_S
+    assert (cpu.nia, cpu.gpr[3:6]) == (KBASE, [TREE_AT, KBASE, 0])
+
+
 def assert_as_built(world: World) -> None:
     """What is in the secure pages of a VM that entered is what its owner made.
 
     A VM whose record or pages went after that ends at its first touch.
     """
+    assert_goes_on_right(world)
     if world.vm.lpid not in world.uv.svms or world.svm.lost:
         world.running.guest = touching(KBASE)
         world.running.run()
@@ -301,7 +312,24 @@ def test_a_call_within_a_call_and_one_after_the_abort() -> None:
     assert_as_built(world)
 
 
+def other_registers(world: World) -> None:
+    """As if the VM had called from elsewhere."""
+    cpu = world.vm.cpu
+    cpu.gpr[:] = [0x123_0000] * len(cpu.gpr)
+    cpu.nia = cpu.srr0 = 0x123_0000
+    cpu.msr, cpu.srr1 = MSR_HV | MSR_PR, MSR_HV
+
+
+def test_the_registers_of_the_call_are_the_ultravisors_while_it_goes_on() -> None:
+    """What the hypervisor makes of them in any hypercall changes nothing."""
+    world = World().place(v2_guest())
+    world.kvm.instead = lambda *_: other_registers(world)
+    assert entered(world.esm())
+    assert_as_built(world)
+
+
 ACTS: Final[tuple[Trick, ...]] = (
+    doing(other_registers),
     *{**AT_START, **AT_A_PAGE, **AT_THE_TPM, **AT_THE_END}.values(),
     other_content,
     *(doing(partial(evil_page, gpa=at)) for at in (*PARTS, TREE_AT, OPERAND_AT)),
@@ -332,3 +360,40 @@ def test_whatever_it_does_who_enters_is_as_built(plan: list[tuple[int, Trick]]) 
         assert_as_built(world)
     else:
         assert_stays_out(world)
+
+
+@pytest.mark.parametrize("kbase", [0x210000, KBASE])
+@pytest.mark.parametrize("spare", [0, 60, 64, 200])
+def test_the_tree_does_not_grow_into_the_next_page(kbase: int, spare: int) -> None:
+    """It is written once more after the measurement, with four reserve entries."""
+    guest = v2_guest(initrd_at=0x210000) if kbase == KBASE else v2_guest()
+    world = World().place(guest)
+    world.write(kbase, KERNEL)
+    raw = guest.tree()
+    at = (0x210000 - len(raw) - spare) & ~7
+    world.write(at, raw)
+    end = world.esm(kbase, at)
+    if 0x210000 - at - len(raw) < 64:
+        assert refusal(end) == (22, "tree-back")
+        assert world.blank
+        return
+    assert entered(end)
+    first = KERNEL if kbase != KBASE else INITRD
+    found = read_own(world.uv, world.svm, 0x210000, len(first))
+    assert found == first
+
+
+@pytest.mark.parametrize("name", ["chosen@1", "chosen@0"])
+def test_no_other_command_line_for_who_finds_nodes_as_libfdt_does(name: str) -> None:
+    """Linux takes the first node that is `chosen` but for a unit address."""
+    guest = v2_guest()
+    root = Fdt.from_bytes(guest.tree()).root
+    chosen = next(each for each in root.children if each.name == "chosen")
+    other = replace(chosen, name=name, properties=(("bootargs", b"evil\0"),))
+    for children in ((other, *root.children), (*root.children, other)):
+        world = World().place(guest)
+        world.write(TREE_AT, Fdt(root=replace(root, children=children)).to_bytes())
+        end = world.esm()
+        assert entered(end) is (children[0] is not other)
+        if not entered(end):
+            assert refusal(end) == (12, "initrd")

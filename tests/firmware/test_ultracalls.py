@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from pefstack.firmware.hypervisor.vm import VmState
 from pefstack.firmware.ultravisor.calls import CALLS, NOT_MODELLED, Caller
-from pefstack.firmware.ultravisor.codes import UvCall, UvStatus
+from pefstack.firmware.ultravisor.codes import HCall, UvCall, UvStatus
 from pefstack.firmware.ultravisor.guest_memory import SecureGuestMemory
 from pefstack.hw.chip import MSR_HV, MSR_S
 from pefstack.hw.cpu import MSR_PR, MSR_SF
 from pefstack.hw.errors import DeviceError
 from uv_guest_kit import MEMORY, PAGE
-from uv_kit import World, touching
+from uv_kit import World, only, touching
 from uv_state_kit import aborted, secure, transition
 
 SUSPENDED, TRANSACTIONAL = 1 << 33, 1 << 34
@@ -182,7 +182,7 @@ def test_a_slot_that_is_taken_back_ends_a_secure_vm_at_its_first_touch(
         assert found == UvStatus.P3
     world.running.guest = touching(PAGE)
     world.running.run()
-    assert world.vm.state is not VmState.NORMAL
+    assert world.running.halted  # its RTAS buffers are gone too: nobody to ask
     assert world.uv.svms == {}
     assert world.blank
     assert "svm-killed" in [each.kind for each in world.board.journal]
@@ -269,3 +269,33 @@ def test_a_vm_that_is_not_secure_reaches_no_secure_memory() -> None:
             memory.read(PAGE, 1)
         with pytest.raises(DeviceError, match="not that of a secure VM"):
             memory.write(PAGE, b"1")
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_killed_vm_calls_os_term_and_the_machine_stops_if_that_comes_back(
+    honest: bool,
+) -> None:
+    """esm.md 2.3; the guest touches what is no memory of its own."""
+    world = secure()
+    if not honest:
+        world.kvm.instead = only(HCall.RTAS, 0)
+    world.running.guest = touching(MEMORY)
+    world.running.run()
+    assert world.kvm.seen[-1] == HCall.RTAS
+    assert world.running.halted is not honest
+    assert (world.vm.state is VmState.STOPPED) is honest
+    assert world.uv.svms == {}
+    assert world.blank
+    assert not world.running.step()
+
+
+def test_a_kill_wipes_before_the_hypervisor_hears_of_it() -> None:
+    world, found = secure(), []
+
+    def instead(honest: Any, _lpid: int, number: int, _args: Any) -> Any:
+        found.append((number, world.blank))
+
+    world.kvm.instead = instead
+    world.running.guest = touching(MEMORY)
+    world.running.run()
+    assert found == [(HCall.RTAS, True)]
