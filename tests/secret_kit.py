@@ -51,6 +51,13 @@ PLANTED: Final = (
     "machine.guest.memory=0x4000000",
     'image.guest.append="svm=on pef.secrets=rootfs-passphrase,customer-data"',
 )
+VARIANTS: Final = {
+    "svm-v1-strict": (
+        "svm-v1",
+        "machine.pef.provision=strict",
+        "machine.pef.esm=strict",
+    )
+}
 Hook = Callable[[bytes], bytes]
 Reply = Callable[[Sequence[int]], tuple[int, ...] | None]
 
@@ -58,7 +65,10 @@ Reply = Callable[[Sequence[int]], tuple[int, ...] | None]
 @cache
 def built(name: str) -> Machine:
     """Switched off, with secrets planted in its guest."""
-    return Machine(name, settings=PLANTED)
+    base, *settings = VARIANTS.get(name, (name,))
+    machine = Machine(base, settings=(*PLANTED, *settings))
+    machine.name = name
+    return machine
 
 
 @cache

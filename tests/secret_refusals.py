@@ -322,6 +322,7 @@ def flipped_item(member: str, tree: Fdt) -> Fdt:
 _IN: Final = HCall.SVM_PAGE_IN
 OTHERS_SECRET: Final = bytes.fromhex("c4d19be2770fa3586e2190bdf34a8c1d") * 2
 _V1: Final = "svm-v1"
+_STRICT: Final = "svm-v1-strict"
 ROWS: Final = (
     Row(1, "caller", lambda w: caller_changed(w.machine, msr=MSR_HV)),
     Row(2, "kbase", lambda w: caller_changed(w.machine, kbase=0)),
@@ -381,4 +382,13 @@ ROWS: Final = (
     Row(18, "B_DIGEST", flipped_kernel, _V1),
     Row(19, "init-done", partial(answers, HCall.SVM_INIT_DONE, -75), _V1),
     Row(20, "cpu", lambda w: caller_changed(w.machine, cpus=0), _V1),
+    Row(16, "lockbox", partial(relay_flips, 7), _STRICT),
+    Row(17, "B_TAG", partial(with_blob, partial(flipped_item, "mac")), _STRICT),
+    Row(
+        17,
+        "B_DIGEST_TREE",
+        partial(with_blob, partial(moved_attachment, "customer-data")),
+        _STRICT,
+    ),
+    Row(18, "B_DIGEST", flipped_kernel, _STRICT),
 )

@@ -71,7 +71,7 @@ def secret_pages(watched: Watched) -> list[int]:
     return sorted({each.start >> PAGE_SHIFT for each in guest.secrets.values()})
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", [*MACHINES, "svm-v1-strict"])
 def test_p23_the_secrets_are_the_svms_alone(name: str) -> None:
     """They are in its memory, and nowhere else."""
     watched = secure(name)
