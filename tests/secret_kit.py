@@ -58,6 +58,8 @@ VARIANTS: Final = {
         "machine.pef.esm=strict",
     )
 }
+# drawn for one call: in another the same random bytes may stand for a nonce
+OF_ONE_CALL: Final = ("salt", "padding", "session key")
 Hook = Callable[[bytes], bytes]
 Reply = Callable[[Sequence[int]], tuple[int, ...] | None]
 
@@ -275,7 +277,11 @@ def all_secrets(machine: Machine) -> dict[str, bytes]:
     if given is not None:
         found["NV password"] = given.nv_password
         found["wrapping key password"] = given.wrapping_key_password
-    return found | opened(machine.name)
+    return found | {
+        name: value
+        for name, value in opened(machine.name).items()
+        if not name.startswith(OF_ONE_CALL)
+    }
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from pefstack import Machine
+from pefstack.firmware.guest.early_boot import Phase
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm
 from pefstack.firmware.ultravisor.codes import (
@@ -235,6 +236,24 @@ def test_p23_registers_stay_behind_in_a_call(level: int) -> None:
     assert not seen & set(words)
     assert vm_of(watched).cpu is cpu
     assert cpu.gpr[14:17] == words
+
+
+def test_p23_the_registers_of_a_vm_that_is_killed_are_wiped() -> None:
+    """The hypervisor ends it while it reads its secrets; the next touch kills it."""
+    machine = asking()
+    watched = Watched(machine)
+    guest = running(machine).guest
+    assert guest is not None
+    watched.run(lambda: guest.phase is Phase.READING)
+    cpu = vm_of(watched).cpu
+    words = [int.from_bytes(PASSPHRASE[at : at + 8], "big") for at in (0, 8, 16)]
+    assert cpu.gpr[4:7] == words
+    cpu.gpr[14:17] = words
+    assert call(watched, UvCall.SVM_TERMINATE, LPID) == (UvStatus.SUCCESS,)
+    watched.run()
+    assert "svm-killed" in [each.kind for each in machine.journal]
+    assert watched.found() == []
+    assert secure_content(machine) == b""
 
 
 def test_p23_files_are_given_to_the_svm_alone() -> None:
