@@ -266,7 +266,7 @@ def _of_lockbox(client: LockboxState) -> dict[str, bytes]:
     if client.session and client.session.session_key:
         found["session key"] = client.session.session_key
     if client.secret:
-        found["master key"] = client.secret
+        found["master key"] = client.secret[:SEED_SIZE]
     return found
 
 
