@@ -26,7 +26,7 @@ from pefstack.firmware.ultravisor.svm import SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 from pefstack.hw.board import Board
 from pefstack.hw.chip import MSR_HV, MSR_S
-from pefstack.hw.cpu import INSTRUCTION_SIZE, MSR_EE, MSR_PR, CpuState
+from pefstack.hw.cpu import GPR_COUNT, INSTRUCTION_SIZE, MSR_EE, MSR_PR, CpuState
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.secure_memory import HypervisorMemory
 
@@ -247,6 +247,7 @@ class Virtualization:
         reason = Reason(step=0, name="memory", text=text)
         self.board.journal.add(SOURCE, "svm-killed", reason=text)
         kill(uv, vm.lpid, reason)
+        vm.cpu.gpr[:] = [0] * GPR_COUNT
         self._check_stopped()
 
     def _check_stopped(self) -> None:

@@ -12,6 +12,7 @@ import gc
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from pefstack.hw.memory import PAGE_SIZE, Memory
@@ -35,6 +36,7 @@ class Found(NamedTuple):
     form: str
 
 
+@cache
 def forms(secret: bytes) -> dict[str, bytes]:
     """Every way in which the whole of a secret is looked for, by name."""
     if len(secret) < MIN_SIZE:
@@ -63,6 +65,7 @@ def forms(secret: bytes) -> dict[str, bytes]:
     return found
 
 
+@cache
 def fragments(secret: bytes) -> dict[str, bytes]:
     """What not even a text may have of it: four bytes in hex, eight as they are."""
     hexed = secret.hex()

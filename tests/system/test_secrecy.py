@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -13,7 +13,7 @@ BLOB: Final = "svm-v1"
 OPENED: Final = 17  # from this step on the ultravisor knows the guest's secrets
 
 
-def rows(first: int, last: int, machine: str = "svm") -> Any:
+def rows(first: int, last: int, machine: str = "svm") -> pytest.MarkDecorator:
     """Those that end in these steps."""
     found = [
         row for row in ROWS if first <= row.step <= last and row.machine == machine
@@ -68,6 +68,11 @@ def test_p21_refused_when_it_was_read_nothing_is_found(row: Row) -> None:
 @rows(1, 22, BLOB)
 def test_p21_refused_with_a_blob_nothing_is_found(row: Row) -> None:
     refused(row)
+
+
+@rows(1, 22, f"{BLOB}-strict")
+def test_p21_refused_with_a_blob_and_a_salt_nothing_is_found(row: Row) -> None:
+    assert "salt" in refused(row).secrets
 
 
 def test_there_is_a_row_for_every_step_that_can_fail() -> None:
