@@ -47,7 +47,6 @@ def _taken(board: Board) -> UvTpm | None:
         machine = take_uv_tpm(board)
     except FormatError:
         machine = None
-    board.secure.clear()  # a memory-preserving IPL leaves secure VMs of before
     board.journal.add(
         STAGE,
         "ultravisor",
