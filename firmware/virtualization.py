@@ -241,13 +241,13 @@ class Virtualization:
     def _kill(self, vm: Vm, text: str) -> None:
         """A VM that the hypervisor ended itself is simply not there any more."""
         uv = self.ultravisor
+        vm.cpu.gpr[:] = [0] * GPR_COUNT
         if uv is None or vm.lpid not in uv.svms:
             self.hypervisor.stop(vm, text)
             return
         reason = Reason(step=0, name="memory", text=text)
         self.board.journal.add(SOURCE, "svm-killed", reason=text)
         kill(uv, vm.lpid, reason)
-        vm.cpu.gpr[:] = [0] * GPR_COUNT
         self._check_stopped()
 
     def _check_stopped(self) -> None:

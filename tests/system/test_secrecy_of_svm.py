@@ -238,8 +238,17 @@ def test_p23_registers_stay_behind_in_a_call(level: int) -> None:
     assert cpu.gpr[14:17] == words
 
 
-def test_p23_the_registers_of_a_vm_that_is_killed_are_wiped() -> None:
-    """The hypervisor ends it while it reads its secrets; the next touch kills it."""
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [
+        ((UvCall.SVM_TERMINATE, LPID), "os-term"),
+        ((UvCall.UNREGISTER_MEM_SLOT, LPID, 0), "svm-killed"),
+    ],
+)
+def test_p23_the_registers_of_a_vm_that_is_killed_are_wiped(
+    how: tuple[int, ...], end: str
+) -> None:
+    """The hypervisor ends it while it reads its secrets, or takes its memory."""
     machine = asking()
     watched = Watched(machine)
     guest = running(machine).guest
@@ -249,9 +258,9 @@ def test_p23_the_registers_of_a_vm_that_is_killed_are_wiped() -> None:
     words = [int.from_bytes(PASSPHRASE[at : at + 8], "big") for at in (0, 8, 16)]
     assert cpu.gpr[4:7] == words
     cpu.gpr[14:17] = words
-    assert call(watched, UvCall.SVM_TERMINATE, LPID) == (UvStatus.SUCCESS,)
+    assert call(watched, *how) == (UvStatus.SUCCESS,)
     watched.run()
-    assert "svm-killed" in [each.kind for each in machine.journal]
+    assert end in [each.kind for each in machine.journal]
     assert watched.found() == []
     assert secure_content(machine) == b""
 
