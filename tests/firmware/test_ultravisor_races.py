@@ -124,7 +124,7 @@ def test_a_memory_preserving_ipl_leaves_no_secure_memory(loaded: Machine) -> Non
     machine = loaded.fork().run()
     running, uv = parts(machine)
     assert isinstance(running.guest, EarlyBoot)
-    assert uv.secure.used_pages > 2000
+    assert uv.secure.used_pages > 1000
     machine.memory_preserving_ipl().run(until="ultravisor")
     assert machine.board.secure.used_pages == 0
     page = machine.board.secure.read(1 << 48, 1 << 16)
