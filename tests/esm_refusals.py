@@ -25,6 +25,7 @@ from esm_case_kit import (
     refusing,
     terminating,
     tight,
+    twice,
     unregistering,
     v1,
 )
@@ -84,6 +85,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case(9, "tree", "magic", meanwhile=no_tree),
     Case(9, "tree", "structure", meanwhile=other_tree(off_dt_struct=0x40)),
     Case(9, "tree", "version", meanwhile=other_tree(version=15)),
+    Case(9, "tree", "a node twice", meanwhile=twice),
     Case(9, "tree-size", meanwhile=large_tree),
     Case(9, "memory", "none", guest=having(without=("memory@0",))),
     Case(
