@@ -23,7 +23,11 @@ STAGE: Final = "ultravisor"
 
 
 def run(board: Board) -> Stage:
-    """Nothing is refused here: without a hand-over no VM becomes secure."""
+    """Nothing is refused here: without a hand-over no VM becomes secure.
+
+    After a memory-preserving IPL the VMs of before are gone; what they had is wiped.
+    """
+    board.secure.free_all()
     uv = Ultravisor(
         secure=board.secure,
         memory=board.memory,
@@ -43,7 +47,6 @@ def _taken(board: Board) -> UvTpm | None:
         machine = take_uv_tpm(board)
     except FormatError:
         machine = None
-    board.secure.clear()  # a memory-preserving IPL leaves secure VMs of before
     board.journal.add(
         STAGE,
         "ultravisor",

@@ -26,7 +26,7 @@ from pefstack.firmware.ultravisor.svm import SvmState
 from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 from pefstack.hw.board import Board
 from pefstack.hw.chip import MSR_HV, MSR_S
-from pefstack.hw.cpu import INSTRUCTION_SIZE, MSR_EE, MSR_PR, CpuState
+from pefstack.hw.cpu import GPR_COUNT, INSTRUCTION_SIZE, MSR_EE, MSR_PR, CpuState
 from pefstack.hw.errors import DeviceError
 from pefstack.hw.secure_memory import HypervisorMemory
 
@@ -241,6 +241,7 @@ class Virtualization:
     def _kill(self, vm: Vm, text: str) -> None:
         """A VM that the hypervisor ended itself is simply not there any more."""
         uv = self.ultravisor
+        vm.cpu.gpr[:] = [0] * GPR_COUNT
         if uv is None or vm.lpid not in uv.svms:
             self.hypervisor.stop(vm, text)
             return

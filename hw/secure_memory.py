@@ -69,6 +69,11 @@ class SecureMemory:
         self._used.remove(page)
         self._freed.append(page)
 
+    def free_all(self) -> None:
+        """Zero and take back every page: nobody is left who had them."""
+        for page in list(self._used):
+            self.free(page | SECURE_BIT)
+
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes; `DeviceError` outside."""
         return self._memory.read(self._offset(address), size)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from pef_tpm_kit import seal
+from pef_tpm_kit import oaep, seal
 from pefstack.firmware.pef_objects import NV_INDEX, storage_policy
 from pefstack.firmware.ultravisor.codes import HCall, UvCall
 from pefstack.firmware.ultravisor.esm_state import EsmState
@@ -30,6 +30,7 @@ from pefstack.images.fdt_node import FdtNode
 from pefstack.images.initramfs import find_blob
 from secret_kit import Watched, caller_changed, opened, running, uv_of
 from tpm_client_kit import two_b
+from tpm_kit import command
 
 ANSWER_OF_TPM: Final = bytes.fromhex("80010000000a0000012f")
 Tamper = Callable[[Watched], None]
@@ -245,6 +246,17 @@ def sealed_by_the_relay(data: bytes, watched: Watched) -> None:
     write(watched, start, (head + body).ljust(SLOT_SIZE, b"\0"))
 
 
+def in_a_lockbox(data: bytes, watched: Watched) -> None:
+    """A slot of kind 2 for the wrapping key, which opens whatever somebody put in."""
+    machine = watched.machine
+    raw = machine.board.tpm.execute(command(0x173, handles=(0x8180_0001,)))
+    public = raw[12 : 12 + int.from_bytes(raw[10:12], "big")]
+    body = two_b(oaep(public, data))
+    start = sealed_place(watched).start + OPERAND_HEADER
+    head = b"\0\2\0\0" + len(body).to_bytes(4, "big") + bytes(32)
+    write(watched, start, (head + body).ljust(SLOT_SIZE, b"\0"))
+
+
 def of_the_owner(floor: int, watched: Watched) -> None:
     """The right seed with another minimum version."""
     seed = opened(watched.machine.name)["seed"]
@@ -319,9 +331,9 @@ def flipped_item(member: str, tree: Fdt) -> Fdt:
     return Fdt(root=changed(tree.root), reserve_map=tree.reserve_map)
 
 
-_IN: Final = HCall.SVM_PAGE_IN
 OTHERS_SECRET: Final = bytes.fromhex("c4d19be2770fa3586e2190bdf34a8c1d") * 2
 _V1: Final = "svm-v1"
+_STRICT: Final = "svm-v1-strict"
 ROWS: Final = (
     Row(1, "caller", lambda w: caller_changed(w.machine, msr=MSR_HV)),
     Row(2, "kbase", lambda w: caller_changed(w.machine, kbase=0)),
@@ -354,6 +366,9 @@ ROWS: Final = (
     Row(16, "E_MAC", partial(sealed_by_the_relay, OTHERS_SECRET + bytes(8))),
     Row(16, "E_MAC", partial(flipped_sealed, -1)),
     Row(16, "E_MAC", partial(flipped_sealed, -80)),
+    Row(16, "E_SEED", partial(in_a_lockbox, OTHERS_SECRET)),
+    Row(16, "E_SEED", partial(in_a_lockbox, (OTHERS_SECRET * 2)[:40])),
+    Row(16, "E_MAC", partial(in_a_lockbox, OTHERS_SECRET + bytes(8))),
     Row(16, "terminated", partial(terminates, HCall.SVM_TPM_COMM, 12)),
     Row(16, "terminated", partial(terminates, HCall.SVM_TPM_COMM, 14)),
     Row(17, "E_ROLLBACK", partial(of_the_owner, 99)),
@@ -381,4 +396,13 @@ ROWS: Final = (
     Row(18, "B_DIGEST", flipped_kernel, _V1),
     Row(19, "init-done", partial(answers, HCall.SVM_INIT_DONE, -75), _V1),
     Row(20, "cpu", lambda w: caller_changed(w.machine, cpus=0), _V1),
+    Row(16, "lockbox", partial(relay_flips, 7), _STRICT),
+    Row(17, "B_TAG", partial(with_blob, partial(flipped_item, "mac")), _STRICT),
+    Row(
+        17,
+        "B_DIGEST_TREE",
+        partial(with_blob, partial(moved_attachment, "customer-data")),
+        _STRICT,
+    ),
+    Row(18, "B_DIGEST", flipped_kernel, _STRICT),
 )

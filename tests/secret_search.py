@@ -12,6 +12,7 @@ import gc
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from pefstack.hw.memory import PAGE_SIZE, Memory
@@ -35,6 +36,7 @@ class Found(NamedTuple):
     form: str
 
 
+@cache
 def forms(secret: bytes) -> dict[str, bytes]:
     """Every way in which the whole of a secret is looked for, by name."""
     if len(secret) < MIN_SIZE:
@@ -63,6 +65,7 @@ def forms(secret: bytes) -> dict[str, bytes]:
     return found
 
 
+@cache
 def fragments(secret: bytes) -> dict[str, bytes]:
     """What not even a text may have of it: four bytes in hex, eight as they are."""
     hexed = secret.hex()
@@ -175,15 +178,26 @@ def _is_followed(each: object) -> bool:
 def atoms(objects: Iterable[Any]) -> bytes:
     """The bytes, texts and numbers among objects in one piece, to be searched.
 
-    Lists of numbers that fit a register stand there as registers do.
+    Of a view the whole that it shows a part of. Lists of numbers that fit a register
+    stand there as registers do. What is all zeros is left out.
     """
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # they live on, or another would get their number
     parts: list[bytes] = []
     for each in objects:
-        if id(each) not in seen and isinstance(each, (*_ATOMS, list, tuple)):
-            seen.add(id(each))
-            parts.extend(_as_bytes(each))
+        whole = _whole(each)
+        if id(whole) not in seen and isinstance(whole, (*_ATOMS, list, tuple)):
+            seen[id(whole)] = whole
+            parts.extend(_as_bytes(whole))
     return SEPARATOR.join(parts)
+
+
+def _whole(each: Any) -> Any:
+    if not isinstance(each, memoryview):
+        return each
+    try:
+        return each.obj if isinstance(each.obj, bytes | bytearray) else bytes(each)
+    except ValueError:  # a view that was released
+        return b""
 
 
 def _printed(raw: bytes) -> str:
@@ -216,8 +230,9 @@ def _as_bytes(each: Any) -> Iterator[bytes]:
         return
     elif isinstance(each, int):
         yield from _number(each)
-    elif isinstance(each, bytes | bytearray | memoryview):
-        yield _released(each)
+    elif isinstance(each, bytes | bytearray):
+        if each.count(0) != len(each):
+            yield bytes(each)
     elif each and all(isinstance(part, int) for part in each):
         if all(0 <= part <= 0xFF for part in each):
             yield bytes(each)
@@ -235,13 +250,6 @@ def _number(each: int) -> Iterator[bytes]:
     size = (each.bit_length() + 7) // 8
     if size >= MIN_SIZE:
         yield abs(each).to_bytes(size, "big")
-
-
-def _released(each: bytes | bytearray | memoryview) -> bytes:
-    try:
-        return bytes(each)
-    except ValueError:  # a view that was released
-        return b""
 
 
 def exception_texts(wrong: BaseException) -> str:

@@ -321,7 +321,7 @@ def test_secrets_of_the_machine_itself_are_looked_for() -> None:
     assert {"seed", "encryption key", "HMAC key", "session key A"} <= set(secrets)
     assert {"session key P", "salt A", "salt P"} <= set(secrets)
     for secret in (given.nv_password, given.wrapping_key_password, *secrets.values()):
-        other = Watched(asking())
+        other = Watched(asking(), secrets=dict(secrets))
         other.tap.seen.append((secret, b""))
         assert other.found(), secret
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-DEFAULT_NAME: Final = "rootfs-passphrase"  # asked for when none is named
+# asked for when none is named: as machine files and as `pef esm build` call it
+DEFAULT_NAMES: Final = ("rootfs-passphrase", "rootd")
 SECRETS: Final = "pef.secrets="
 MAX_NAME_SIZE: Final = 64  # what UV_ESMB_GET_FILE takes
 MAX_NAME_COUNT: Final = 16
@@ -23,7 +24,7 @@ def asks_for_secure_mode(bootargs: bytes) -> bool:
 
 
 def secret_names(bootargs: bytes) -> tuple[str, ...]:
-    """The names after the last ``pef.secrets=``; `DEFAULT_NAME` without one.
+    """The names after the last ``pef.secrets=``; `DEFAULT_NAMES` without one.
 
     At most `MAX_NAME_COUNT`; what is empty or longer than `MAX_NAME_SIZE` bytes is no
     name and left out.
@@ -31,7 +32,7 @@ def secret_names(bootargs: bytes) -> tuple[str, ...]:
     words = bootargs.decode(errors="replace").split()
     lists = [each for each in words if each.startswith(SECRETS)]
     if not lists:
-        return (DEFAULT_NAME,)
+        return DEFAULT_NAMES
     names = lists[-1].removeprefix(SECRETS).split(",")
     good = (n for n in names if 0 < len(n.encode()) <= MAX_NAME_SIZE)
     return tuple(dict.fromkeys(good))[:MAX_NAME_COUNT]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, Protocol, Self
 
 from pefstack.firmware.guest.command_line import (
-    DEFAULT_NAME,
+    DEFAULT_NAMES,
     asks_for_secure_mode,
     secret_names,
 )
@@ -150,7 +150,7 @@ class EarlyBoot:
             journal.add(SOURCE, "secret-read", name=name, size=len(place))
         elif taken is not Taken.PART:
             self.reading.next()
-            if name != DEFAULT_NAME:  # that one need not be there
+            if name not in DEFAULT_NAMES:  # these need not be there
                 why = status if taken is Taken.REFUSED else taken.value
                 journal.add(SOURCE, "secret-refused", name=name, why=why)
         return self._ask(cpu, journal)

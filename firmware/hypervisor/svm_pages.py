@@ -63,7 +63,8 @@ def hand_over(hypervisor: Hypervisor, vm: Vm, number: int) -> bool:
 
     Of a VM that is secure already the normal page is then given back.
     """
-    if _call(hypervisor, _PAGE_IN, vm, number):
+    gpa = number << PAGE_SHIFT
+    if hypervisor.ultracall(_PAGE_IN, vm.lpid, vm.base + gpa, gpa, 0, PAGE_SHIFT):
         return False
     vm.pages[number] = _ULTRAVISOR
     if vm.state is _SECURE:

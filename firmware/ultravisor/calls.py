@@ -59,6 +59,7 @@ def _not_modelled(_: Ultravisor, *__: int) -> Answer:
     return (UvStatus.FUNCTION,)
 
 
+# a hypervisor has MSR_HV of these alone
 _MODES: Final = MSR_HV | MSR_PR | MSR_TS
 _HV, _SVM = Who.HYPERVISOR, Who.SVM
 NOT_MODELLED: Final = (
@@ -97,19 +98,21 @@ _BY_NUMBER: Final = {int(number): call for number, call in CALLS.items()}
 def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
     """r3 (signed), then r4 and on, of any ultra-call but UV_ESM of a guest."""
     number = gpr[3] & WORD_MASK
-    if number == UvCall.ESM:  # a guest's does not come here
-        return (UvStatus.PERMISSION,)
     call = _BY_NUMBER.get(number)
-    if call is None:
-        return (UvStatus.FUNCTION,)
-    refusal = _caller_refusal(uv, caller, call.who)
-    if refusal is not None:
-        return (refusal,)
+    if call is None:  # a guest's UV_ESM does not come here
+        known = number == UvCall.ESM
+        return (UvStatus.PERMISSION if known else UvStatus.FUNCTION,)
+    who = call.who
+    if who is not _HV or caller.msr & _MODES != MSR_HV:
+        refusal = _caller_refusal(uv, caller, who)
+        if refusal is not None:
+            return (refusal,)
     words = [word & WORD_MASK for word in gpr[_FIRST : _FIRST + call.arguments]]
-    words += [0] * (call.arguments - len(words))
-    if call.who is _HV:
+    if len(words) < call.arguments:
+        words += [0] * (call.arguments - len(words))
+    if who is _HV:
         return call.run(uv, *words)
-    if call.who is _SVM:
+    if who is _SVM:
         return call.run(uv, caller.lpid, *words)
     svm = uv.svms[caller.lpid]
     return get_file(svm.files, caller.pid, gpr) if svm.files else (UvStatus.PARAMETER,)
@@ -118,8 +121,6 @@ def answer(uv: Ultravisor, caller: Caller, gpr: Sequence[int]) -> Answer:
 def _caller_refusal(uv: Ultravisor, caller: Caller, who: Who) -> UvStatus | None:
     """U_PERMISSION for another class; U_BAD_MODE within a transaction."""
     if who is _HV:
-        if caller.msr & _MODES == MSR_HV:
-            return None
         if not caller.msr & MSR_HV or caller.msr & MSR_PR:
             return UvStatus.PERMISSION
         return UvStatus.BAD_MODE if caller.msr & MSR_TS else None

@@ -75,13 +75,20 @@ def step(uv: Ultravisor, lpid: int) -> End | None:
     A machine can be forked between two steps: everything that is known is in
     ``uv.calls``.
     """
-    state, outcome = advance(uv.calls[lpid])
+    state, outcome = _pending(uv, lpid)
     if not isinstance(outcome, _ENDS):
         state, outcome = _done(uv, state, outcome)
     uv.calls[lpid] = state
     if isinstance(outcome, _ENDS):
         return _ended(uv, state, outcome)
+    uv.asked[lpid] = state, outcome
     return None
+
+
+def _pending(uv: Ultravisor, lpid: int) -> tuple[EsmState, Effect | End]:
+    """What a state asks is known, if it is the one that asked last."""
+    state, asked = uv.calls[lpid], uv.asked.get(lpid)
+    return asked if asked is not None and asked[0] is state else advance(state)
 
 
 def _done(
@@ -110,6 +117,7 @@ def _ended(uv: Ultravisor, state: EsmState, end: End) -> End:
     """What the end of a call means for the record; its secrets go with the call."""
     lpid = state.caller.lpid
     del uv.calls[lpid]
+    uv.asked.pop(lpid, None)
     _close_tpm(uv, state)
     if isinstance(end, Aborted):
         return _abort(uv, lpid, end)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pefstack.firmware.ultravisor.calls import Caller, answer
 from pefstack.firmware.ultravisor.codes import HStatus
-from pefstack.firmware.ultravisor.effects import Reason
+from pefstack.firmware.ultravisor.effects import Effect, Reason
 from pefstack.firmware.ultravisor.esm_state import EsmState
 from pefstack.firmware.ultravisor.svm import Svm
 from pefstack.firmware.ultravisor.tpm_client import POLICY_PCR
@@ -33,8 +33,9 @@ class Ultravisor:
 
     ``machine``: what OPAL handed over, None where the TPM was not prepared.
     ``hypervisor`` answers the hypercalls; it is not trusted. ``calls``: UV_ESM calls
-    that are not at their end, by logical partition. ``reasons``: why calls were
-    refused, for the owner of the ultravisor. ``entropy`` is the processor's.
+    that are not at their end, by logical partition; ``asked``: the question that the
+    state of a call asks, so that it is not worked out again. ``reasons``: why calls
+    were refused, for the owner of the ultravisor. ``entropy`` is the processor's.
     """
 
     secure: SecureMemory = field(repr=False)
@@ -47,6 +48,7 @@ class Ultravisor:
     hypervisor: Hypercalls = field(default=_nobody, repr=False)
     svms: dict[int, Svm] = field(default_factory=dict)
     calls: dict[int, EsmState] = field(default_factory=dict, repr=False)
+    asked: dict[int, tuple[EsmState, Effect]] = field(default_factory=dict, repr=False)
     pates: dict[int, tuple[int, int]] = field(default_factory=dict)
     sprs: dict[int, int] = field(default_factory=dict)
     reasons: list[tuple[int, Reason]] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Ultravisor:
             hypervisor=_nobody,
             svms={lpid: svm.fork() for lpid, svm in self.svms.items()},
             calls=dict(self.calls),
+            asked=dict(self.asked),
             pates=dict(self.pates),
             sprs=dict(self.sprs),
             reasons=list(self.reasons),

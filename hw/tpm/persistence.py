@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pefstack.hw.tpm.codes import DIGEST_SIZE
+from pefstack.hw.tpm.codes import BANK_NAME, DIGEST_SIZE
 from pefstack.hw.tpm.persistent_parts import (
     restore_attack,
     restore_hierarchies,
@@ -61,6 +61,15 @@ def restore_state(inner: Internals, raw: bytes) -> None:
     state.touch()
     inner.state = state
     inner.entropy.stir(entropy)
+
+
+def saved_banks(raw: bytes) -> tuple[int, ...]:
+    """The banks that the TPM of saved state has; FormatError for what is none."""
+    banks = Record(decode(raw)).table("allocated").integer_keys(len(BANK_NAME))
+    for bank in banks:
+        if bank not in BANK_NAME:
+            raise bad("allocated", f"bank 0x{bank:04x}", "banks that there are")
+    return tuple(banks)
 
 
 def _saved(state: TpmState) -> dict[str, Value]:

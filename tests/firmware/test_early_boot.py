@@ -161,7 +161,7 @@ def test_a_secret_comes_64_bytes_a_call_into_memory(size: int) -> None:
     place = run.boot.secrets["rootfs-passphrase"]
     assert run.placed.lies_at(place) == secret
     offsets = [offset for offset, _ in run.asked]
-    assert offsets == [*range(0, size, 64), size]
+    assert offsets == [*range(0, size, 64), size, 0]  # there is no other one
     assert run.boot.phase is Phase.RUNNING
     last = [(e.kind, e.detail) for e in run.journal][-2:]
     read = {"name": "rootfs-passphrase", "size": size}
@@ -269,14 +269,14 @@ def test_svm_as_prom_init_reads_it(line: str, asks: bool) -> None:
 @pytest.mark.parametrize(
     ("line", "names"),
     [
-        ("", ("rootfs-passphrase",)),
+        ("", ("rootfs-passphrase", "rootd")),
         ("pef.secrets=", ()),
         ("pef.secrets=a,b,a", ("a", "b")),
         ("pef.secrets=a pef.secrets=b", ("b",)),
         ("pef.secrets=" + "x" * 64, ("x" * 64,)),
         ("pef.secrets=" + "x" * 65 + ",y", ("y",)),
         ("pef.secrets=" + "é" * 33, ()),
-        ("xpef.secrets=a", ("rootfs-passphrase",)),
+        ("xpef.secrets=a", ("rootfs-passphrase", "rootd")),
     ],
 )
 def test_names_of_secrets(line: str, names: tuple[str, ...]) -> None:

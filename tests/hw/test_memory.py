@@ -131,3 +131,34 @@ def test_only_whole_pages_inside_can_be_blanked(address: int, size: int) -> None
     with pytest.raises(DeviceError):
         memory.blank(address, size)
     assert memory.read(0, SIZE) == b"x" * SIZE
+
+
+@pytest.mark.parametrize("size", [PAGE_SIZE, 1, 0], ids=["whole", "in part", "never"])
+def test_a_page_stays_as_it_was_taken(size: int) -> None:
+    """Neither memory sees what is written to the other one afterwards."""
+    one, other = Memory(SIZE), Memory(SIZE)
+    one.write(PAGE_SIZE, filler(size, 3)[:size])
+    before = one.read(PAGE_SIZE, PAGE_SIZE)
+    page = one.page(PAGE_SIZE)
+    other.put_page(2 * PAGE_SIZE, page)
+    one.write(PAGE_SIZE + 1, b"later")
+    assert bytes(page) == other.read(2 * PAGE_SIZE, PAGE_SIZE) == before
+    other.write(2 * PAGE_SIZE + 7, b"also later")
+    assert bytes(one.page(PAGE_SIZE)) == before[:1] + b"later" + before[6:]
+
+
+def test_a_page_replaces_what_was_there() -> None:
+    memory = Memory(SIZE)
+    memory.write(3, b"in part")
+    for page in (bytes([9]) * PAGE_SIZE, Memory(SIZE).page(0)):
+        memory.put_page(0, page)
+        assert memory.read(0, PAGE_SIZE) == page
+
+
+@pytest.mark.parametrize("address", [-PAGE_SIZE, 3 * PAGE_SIZE, 4 * PAGE_SIZE])
+def test_no_page_is_outside(address: int) -> None:
+    memory = Memory(SIZE)
+    with pytest.raises(DeviceError):
+        memory.page(address)
+    with pytest.raises(DeviceError):
+        memory.put_page(address, bytes(PAGE_SIZE))

@@ -13,24 +13,26 @@ from typing import Final
 import pytest
 
 from interop import INITRAMFS, KERNEL, need, need_file
+from loaded_guest_kit import (
+    BYTES,
+    LINE,
+    PROFILES,
+    WORDS,
+    LoadedGuest,
+    changed_page,
+    real_machine,
+)
 from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, PAGE_SIZE
+from pefstack.hw.entropy import Entropy
 from pefstack.hw.guest_spec import GuestImages
 from pefstack.images.cpio import read_archive, write_archive
 from pefstack.images.initramfs import find_blob
+from pefstack.tools.cli.app import main
 from pefstack.tools.esm.guest_digests import guest_digests
-from real_guest_kit import LINE, PROFILES, RealGuest, changed_page, real_machine
 
 pytestmark = pytest.mark.interop
 
 BINUTILS: Final = "binutils-powerpc64le-linux-gnu"
-# name of the part in operand and blob, by that of the blob's digest
-WORDS: Final = {
-    "kernel": ("kernel", "kernel"),
-    "initrd": ("initramfs", "initrd"),
-    "bootargs": ("command line", "bootargs"),
-    "rtas": ("RTAS", "rtas"),
-}
-BYTES: Final = [(part, at) for part in WORDS for at in ("first", "middle", "last")]
 SCRIPT: Final = """
 ENTRY(_start)
 SECTIONS {
@@ -43,72 +45,48 @@ SECTIONS {
 
 
 @pytest.fixture(scope="module", params=list(PROFILES))
-def loaded_guest(request: pytest.FixtureRequest) -> tuple[str, RealGuest]:
+def loaded_guest(request: pytest.FixtureRequest) -> LoadedGuest:
     machine = real_machine(PROFILES[request.param])
-    return request.param, RealGuest.loaded(machine)
+    return LoadedGuest.loaded(machine, request.param[:2])
 
 
 @pytest.fixture
-def profile(loaded_guest: tuple[str, RealGuest]) -> str:
-    return loaded_guest[0]
+def guest(loaded_guest: LoadedGuest) -> LoadedGuest:
+    return loaded_guest.fork()
 
 
-@pytest.fixture
-def guest(loaded_guest: tuple[str, RealGuest]) -> RealGuest:
-    return loaded_guest[1].fork()
-
-
-def place_of(guest: RealGuest, part: str, at: str) -> int:
-    where = guest.part(part)
-    return {
-        "first": where.start,
-        "middle": where[len(where) // 2],
-        "last": where.stop - 1,
-    }[at]
-
-
-def check_refused(guest: RealGuest, profile: str, part: str) -> None:
-    operand, blob = WORDS[part]
-    if profile == "v2":
-        guest.check_refused("E_DIGEST", operand)
-    else:
-        guest.check_refused("B_DIGEST", blob)
-
-
-def test_the_real_guest_reads_its_passphrase(guest: RealGuest) -> None:
+def test_the_real_guest_reads_its_passphrase(guest: LoadedGuest) -> None:
     guest.run().check_secure()
 
 
 @pytest.mark.parametrize(("part", "at"), BYTES)
-def test_one_changed_byte_refuses(
-    guest: RealGuest, profile: str, part: str, at: str
-) -> None:
+def test_one_changed_byte_refuses(guest: LoadedGuest, part: str, at: str) -> None:
     """The hypervisor writes into the VM's memory before the VM calls."""
-    guest.flip(place_of(guest, part, at))
-    check_refused(guest.run(), profile, part)
+    guest.flip(guest.byte(part, at))
+    guest.run().check_refused(part)
 
 
 @pytest.mark.parametrize(("part", "at"), BYTES)
 def test_another_page_at_page_in_refuses(
-    guest: RealGuest, profile: str, part: str, at: str
+    guest: LoadedGuest, part: str, at: str
 ) -> None:
     """Files and VM are as they should be; the page that is handed over is not."""
-    address = place_of(guest, part, at)
+    address = guest.byte(part, at)
     guest.hands_over(address >> PAGE_SHIFT, changed_page(guest, address))
-    check_refused(guest.run(), profile, part)
+    guest.run().check_refused(part)
 
 
-def test_the_same_page_from_elsewhere_is_good(guest: RealGuest) -> None:
+def test_the_same_page_from_elsewhere_is_good(guest: LoadedGuest) -> None:
     """It is the content that counts: the witness for the tests with another page."""
-    number = place_of(guest, "kernel", "middle") >> PAGE_SHIFT
+    number = guest.byte("kernel", "middle") >> PAGE_SHIFT
     guest.hands_over(number, guest.normal(number << PAGE_SHIFT, PAGE_SIZE))
     guest.run().check_secure()
 
 
 @pytest.mark.parametrize("after", ["page-in", "digests"])
-def test_a_change_after_page_in_changes_nothing(guest: RealGuest, after: str) -> None:
+def test_a_change_after_page_in_changes_nothing(guest: LoadedGuest, after: str) -> None:
     """Of the normal pages, before the digests are taken and behind that."""
-    addresses = [place_of(guest, part, "middle") for part in WORDS]
+    addresses = [guest.byte(part, "middle") for part in WORDS]
     original = [guest.normal(address, 1) for address in addresses]
     guest.run_until(lambda state: state.step == 18 and "rtas" in state.measured)
     if after == "digests":
@@ -123,7 +101,7 @@ def test_a_change_after_page_in_changes_nothing(guest: RealGuest, after: str) ->
 
 
 def test_digests_are_those_of_binutils_and_coreutils(
-    guest: RealGuest, tmp_path: Path
+    guest: LoadedGuest, tmp_path: Path
 ) -> None:
     flat, line = tmp_path / "flat", tmp_path / "line"
     tool("objcopy", "-O", "binary", "-S", str(KERNEL), str(flat))
@@ -137,7 +115,7 @@ def test_digests_are_those_of_binutils_and_coreutils(
     assert len(guest.part("kernel")) == flat.stat().st_size
 
 
-def test_digests_are_those_of_pef_esm(guest: RealGuest) -> None:
+def test_digests_are_those_of_pef_esm(guest: LoadedGuest) -> None:
     """What `pef esm digest` and `make` put into a blob."""
     guest.run_until(lambda state: state.step == 19)
     kernel, initrd = KERNEL.read_bytes(), INITRAMFS.read_bytes()
@@ -147,19 +125,17 @@ def test_digests_are_those_of_pef_esm(guest: RealGuest) -> None:
     assert {name: getattr(digests, name) for name in measured} == measured
 
 
-def test_a_zimage_that_binutils_linked(
-    guest: RealGuest, profile: str, tmp_path: Path
-) -> None:
+def test_a_zimage_that_binutils_linked(guest: LoadedGuest, tmp_path: Path) -> None:
     """The same operand in `.kernel:esm_blob`, the initramfs in `.kernel:initrd`."""
     images = GuestImages(kernel=linked_zimage(guest, tmp_path))
     machine = guest.machine.power_cycle()
-    wrapped = RealGuest.loaded(machine, images)
+    wrapped = LoadedGuest.loaded(machine, guest.format, images)
     assert wrapped.place.kbase >= 0x140_0000
     wrapped.fork().run().check_secure()
     for part in WORDS:
         other = wrapped.fork()
-        other.flip(place_of(other, part, "last"))
-        check_refused(other.run(), profile, part)
+        other.flip(other.byte(part, "last"))
+        other.run().check_refused(part)
 
 
 def test_the_initramfs_is_as_our_writer_writes_it() -> None:
@@ -174,8 +150,21 @@ def test_the_initramfs_is_as_our_writer_writes_it() -> None:
 
 
 @pytest.mark.parametrize("loaded_guest", ["v2"], indirect=True)
+def test_pef_esm_says_the_same_of_the_image(guest: LoadedGuest, tmp_path: Path) -> None:
+    """The seed is the one that every build of this machine has."""
+    image, seed = tmp_path / "initrd", tmp_path / "seed"
+    images = guest.machine.board.guest_images
+    assert images is not None
+    image.write_bytes(images.initrd)
+    seed.write_bytes(Entropy("pefstack", "guest seed").random_bytes(32))
+    words = ["esm", "check", str(image), "--seed-file", str(seed), "--kernel"]
+    for line, code in ((LINE.decode(), 0), (LINE.decode().upper(), 1)):
+        assert main([*words, str(KERNEL), "--append", line]) == code
+
+
+@pytest.mark.parametrize("loaded_guest", ["v2"], indirect=True)
 def test_linux_unpacks_the_initramfs_with_the_operand(
-    guest: RealGuest, tmp_path: Path
+    guest: LoadedGuest, tmp_path: Path
 ) -> None:
     """The same two files in QEMU: its Linux runs /init, with the archive in front."""
     qemu = need("qemu-system-ppc64", "qemu-system-ppc")
@@ -194,7 +183,7 @@ def test_linux_unpacks_the_initramfs_with_the_operand(
     assert "reboot: Power down" in said  # by the script in it, and by busybox
 
 
-def linked_zimage(guest: RealGuest, folder: Path) -> bytes:
+def linked_zimage(guest: LoadedGuest, folder: Path) -> bytes:
     """As arch/powerpc/boot/wrapper does it: strip, gzip -n, add sections, link."""
     images = guest.machine.board.guest_images
     assert images is not None

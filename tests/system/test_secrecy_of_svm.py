@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from pefstack import Machine
+from pefstack.firmware.guest.early_boot import Phase
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm
 from pefstack.firmware.ultravisor.codes import (
@@ -71,7 +72,7 @@ def secret_pages(watched: Watched) -> list[int]:
     return sorted({each.start >> PAGE_SHIFT for each in guest.secrets.values()})
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", [*MACHINES, "svm-v1-strict"])
 def test_p23_the_secrets_are_the_svms_alone(name: str) -> None:
     """They are in its memory, and nowhere else."""
     watched = secure(name)
@@ -100,6 +101,20 @@ def test_p23_at_its_end_an_svm_leaves_nothing(name: str, how: str) -> None:
     if how != "power":
         assert watched.found() == []
         assert uv_of(machine).svms == {}
+
+
+def test_p23_a_memory_preserving_ipl_wipes_what_svms_had() -> None:
+    """Memory stays, and nobody has those pages any more: the ultravisor that starts
+    gives none of them to anybody as they are."""
+    machine = secure().machine
+    used = machine.board.secure.used_pages
+    before = secure_places(machine)
+    machine.memory_preserving_ipl().run(until="ultravisor")
+    assert len(before) > 1000
+    assert secure_content(machine) == b""
+    machine.run()
+    assert running(machine).vm_secure
+    assert machine.board.secure.used_pages == used
 
 
 def test_p23_no_secure_page_can_be_read_or_written() -> None:
@@ -221,6 +236,33 @@ def test_p23_registers_stay_behind_in_a_call(level: int) -> None:
     assert not seen & set(words)
     assert vm_of(watched).cpu is cpu
     assert cpu.gpr[14:17] == words
+
+
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [
+        ((UvCall.SVM_TERMINATE, LPID), "os-term"),
+        ((UvCall.UNREGISTER_MEM_SLOT, LPID, 0), "svm-killed"),
+    ],
+)
+def test_p23_the_registers_of_a_vm_that_is_killed_are_wiped(
+    how: tuple[int, ...], end: str
+) -> None:
+    """The hypervisor ends it while it reads its secrets, or takes its memory."""
+    machine = asking()
+    watched = Watched(machine)
+    guest = running(machine).guest
+    assert guest is not None
+    watched.run(lambda: guest.phase is Phase.READING)
+    cpu = vm_of(watched).cpu
+    words = [int.from_bytes(PASSPHRASE[at : at + 8], "big") for at in (0, 8, 16)]
+    assert cpu.gpr[4:7] == words
+    cpu.gpr[14:17] = words
+    assert call(watched, *how) == (UvStatus.SUCCESS,)
+    watched.run()
+    assert end in [each.kind for each in machine.journal]
+    assert watched.found() == []
+    assert secure_content(machine) == b""
 
 
 def test_p23_files_are_given_to_the_svm_alone() -> None:

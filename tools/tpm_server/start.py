@@ -10,6 +10,7 @@ from pefstack.hw.entropy import Clock, Entropy
 from pefstack.hw.tpm import client
 from pefstack.hw.tpm.codes import BANK_NAME, MAX_LOADED_OBJECTS
 from pefstack.hw.tpm.engine import Tpm
+from pefstack.hw.tpm.persistence import saved_banks
 from pefstack.tools.tpm_server.service import SilentJournal, TpmService
 from pefstack.tools.tpm_server.state_file import StateFile
 
@@ -47,16 +48,18 @@ def start_service(
 def _tpm(
     seed: str | None, clock: Clock, state: StateFile | None, transient_slots: int
 ) -> Tpm:
+    """With saved state it has the banks of the TPM that was saved."""
     entropy = Entropy(os.urandom(SEED_SIZE).hex() if seed is None else seed, "tpm")
+    saved = None if state is None else state.load()
+    banks = BANKS if saved is None else saved_banks(saved)
     tpm = Tpm(
         entropy,
         clock,
         SilentJournal(),
-        banks=BANKS,
-        allocated=BANKS,
+        banks=banks,
+        allocated=banks,
         transient_slots=transient_slots,
     )
-    saved = None if state is None else state.load()
     if saved is not None:
         tpm.restore_state(saved)
     return tpm

@@ -1,4 +1,4 @@
-"""The machine svm-real with its VM loaded, and ways to change what it is made of."""
+"""A machine with its VM loaded, svm-real or a made-up one, and ways to change it."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ PROFILES: Final = {
 }
 
 
+# name of each part in operand and blob, by that of the blob's digest
+WORDS: Final = {
+    "kernel": ("kernel", "kernel"),
+    "initrd": ("initramfs", "initrd"),
+    "bootargs": ("command line", "bootargs"),
+    "rtas": ("RTAS", "rtas"),
+}
+WHERE: Final = ("first", "middle", "last")
+BYTES: Final = [(part, at) for part in WORDS for at in WHERE]
+
+
 def real_machine(settings: Sequence[str] = ()) -> Machine:
     """Switched off; skipped without Debian's files."""
     kernel = need_file(KERNEL, "of Debian: make kernel")
@@ -47,21 +58,27 @@ def real_machine(settings: Sequence[str] = ()) -> Machine:
 
 
 @dataclass
-class RealGuest:
+class LoadedGuest:
     """A VM whose images lie in its memory; it has not made the ultra-call yet."""
 
     machine: Machine
+    format: str
 
     @classmethod
-    def loaded(cls, machine: Machine, images: GuestImages | None = None) -> RealGuest:
-        """Boot a machine, on other images if there are some, until its VM is loaded."""
+    def loaded(
+        cls, machine: Machine, form: str, images: GuestImages | None = None
+    ) -> LoadedGuest:
+        """Boot a machine, on other images if there are some, until its VM is loaded.
+
+        ``form``: v1 or v2, what is sealed for it.
+        """
         if images is not None:
             machine.board.guest_images = images
-        return cls(machine.run(until="hypervisor"))
+        return cls(machine.run(until="hypervisor"), form)
 
-    def fork(self) -> RealGuest:
+    def fork(self) -> LoadedGuest:
         """The same with a future of its own."""
-        return RealGuest(self.machine.fork())
+        return LoadedGuest(self.machine.fork(), self.format)
 
     @property
     def running(self) -> Virtualization:
@@ -96,6 +113,11 @@ class RealGuest:
             archive = find_blob(self.normal(whole.start, len(whole))).archive_size
         return range(whole.start + archive, whole.stop)
 
+    def byte(self, part: str, at: str) -> int:
+        """Guest address of one byte of a part, by `WHERE`."""
+        where = self.part(part)
+        return {"first": where[0], "middle": where[len(where) // 2]}.get(at, where[-1])
+
     def normal(self, gpa: int, size: int) -> bytes:
         """What lies in the hypervisor's page, from a guest address on."""
         return self.running.hypervisor.memory.read(self.vm.real(gpa), size)
@@ -108,12 +130,12 @@ class RealGuest:
         """One bit of one byte, by the hypervisor."""
         self.put(gpa, bytes([self.normal(gpa, 1)[0] ^ 0x20]))
 
-    def run(self) -> RealGuest:
+    def run(self) -> LoadedGuest:
         """To the end of the boot."""
         self.machine.run()
         return self
 
-    def run_until(self, there: Callable[[EsmState], bool]) -> RealGuest:
+    def run_until(self, there: Callable[[EsmState], bool]) -> LoadedGuest:
         """Into UV_ESM, until its state is one of these."""
         uv, running = self.running.ultravisor, self.running
         assert uv is not None
@@ -161,12 +183,16 @@ class RealGuest:
         assert self.secure(where.start, len(where)) == PASSPHRASE
         assert self.normal(where.start, len(where)) == bytes(len(where))
 
-    def check_refused(self, name: str, part: str) -> None:
+    def check_refused(self, part: str) -> None:
         """At step 18, because of this part alone; the guest has -4 and nothing else."""
         guest, end = self.running.guest, self.running.end
+        operand, blob = WORDS[part]
+        name, word = (
+            ("B_DIGEST", blob) if self.format == "v1" else ("E_DIGEST", operand)
+        )
         assert isinstance(end, Aborted)
         assert (end.reason.step, end.reason.name, end.status) == (18, name, -4)
-        assert f"found another {part}, expected" in end.reason.text
+        assert f"found another {word}, expected" in end.reason.text
         assert guest is not None
         assert guest.message == "Returned -4 from switching to secure mode."
         assert not guest.secrets
@@ -202,7 +228,7 @@ def page_of(gpa: int) -> int:
     return gpa >> PAGE_SHIFT
 
 
-def changed_page(guest: RealGuest, gpa: int) -> bytes:
+def changed_page(guest: LoadedGuest, gpa: int) -> bytes:
     """The page of a guest address as it lies, but for one bit at that address."""
     page = bytearray(guest.normal(page_of(gpa) << PAGE_SHIFT, PAGE_SIZE))
     page[gpa & PAGE_SIZE - 1] ^= 0x20
