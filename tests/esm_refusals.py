@@ -131,6 +131,9 @@ CASES: Final[tuple[Case, ...]] = (
         guest=having(without=("linux,rtas-base",)),
     ),
     Case(11, "rtas", "no size", guest=having(without=("rtas-size",))),
+    Case(11, "rtas", "entry", guest=having(rtas_entry=cell(RTAS_AT + 8))),
+    Case(11, "rtas", "entry elsewhere", guest=having(rtas_entry=cell(KBASE))),
+    Case(11, "rtas", "entry of 5", guest=having(rtas_entry=bytes(5))),
     Case(11, "rtas", "no text", guest=having(rtas_text=0)),
     Case(11, "rtas", "text", guest=having(rtas_text=0x1001)),
     Case(
