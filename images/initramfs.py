@@ -35,6 +35,7 @@ MAGICS: Final = (BLOB_MAGIC, OPERAND_MAGIC)
 _PREFIX: Final = FOLDER.encode("ascii")
 _TRAILER: Final = TRAILER.encode("ascii") + b"\0"
 _STRICT_NAME: Final = re.compile(rb"opt/ibm/pef/(?!\.\.?\0)[^/\0]+\0")
+_FOLDERS: Final = frozenset({b".\0", b"opt\0", b"opt/ibm\0", b"opt/ibm/pef\0"})
 _WORD: Final = 4
 
 
@@ -42,7 +43,7 @@ class NameRule(Enum):
     """Which names a file with a blob may have (esm.md 1.7)."""
 
     REAL = "real"  # begins with opt/ibm/pef, whatever follows
-    STRICT = "strict"  # opt/ibm/pef/ and one path part
+    STRICT = "strict"  # opt/ibm/pef/ and one path part; of all files, and no other one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,8 @@ class _Search:
             self._check_name(name_size)
             self._check_end(end, file_size)
             self._scan(data_at, end)
+        elif self._rule is NameRule.STRICT:
+            self._check_other(name_size, file_size)
         return self._round(end)
 
     def _at_name(self, size: int) -> bytes:
@@ -150,6 +153,16 @@ class _Search:
             name := self._at_name(min(size, BLOCK_SIZE))
         ):
             right = f"{FOLDER}/ and one path part"
+            raise FormatError(NAME, "name", place, repr(name[:64]), right)
+
+    def _check_other(self, size: int, file_size: int) -> None:
+        """Linux unpacks this archive too, and no digest covers it."""
+        name = self._at_name(min(size, BLOCK_SIZE))
+        is_folder = not file_size and name in _FOLDERS
+        if not is_folder and not _STRICT_NAME.fullmatch(name):
+            self._found = None
+            place = self._at + HEADER_SIZE
+            right = f"{FOLDER}, and nothing beside it"
             raise FormatError(NAME, "name", place, repr(name[:64]), right)
 
     def _check_end(self, end: int, file_size: int) -> None:
@@ -178,6 +191,9 @@ class _Search:
         if size > len(self._raw):
             limit = f"at most 0x{len(self._raw):x}"
             raise FormatError(NAME, "archive size", self._at, f"0x{size:x}", limit)
+        padding = bytes(self._raw[self._at : self._start + size])
+        if self._rule is NameRule.STRICT and any(padding):
+            raise FormatError(NAME, "padding", self._at, "bytes that Linux reads", "0")
         return replace(self._found, archive_size=size)
 
     def _round(self, at: int, alignment: int = _WORD) -> int:

@@ -210,6 +210,14 @@ def no_tree(world: World) -> None:
     world.write(TREE_AT, b"\xff" * 4)
 
 
+def twice(world: World) -> None:
+    """A second /chosen, with a command line of its own."""
+    root = Fdt.from_bytes(v2_guest().tree()).root
+    second = FdtNode(name="chosen", properties=(("bootargs", b"evil\0"),))
+    other = replace(root, children=(*root.children, second))
+    world.write(TREE_AT, Fdt(root=other).to_bytes())
+
+
 def large_tree(world: World) -> None:
     world.write(TREE_AT + 4, (0x100001).to_bytes(4, "big"))
 

@@ -25,6 +25,7 @@ from esm_case_kit import (
     refusing,
     terminating,
     tight,
+    twice,
     unregistering,
     v1,
 )
@@ -84,6 +85,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case(9, "tree", "magic", meanwhile=no_tree),
     Case(9, "tree", "structure", meanwhile=other_tree(off_dt_struct=0x40)),
     Case(9, "tree", "version", meanwhile=other_tree(version=15)),
+    Case(9, "tree", "a node twice", meanwhile=twice),
     Case(9, "tree-size", meanwhile=large_tree),
     Case(9, "memory", "none", guest=having(without=("memory@0",))),
     Case(
@@ -129,6 +131,9 @@ CASES: Final[tuple[Case, ...]] = (
         guest=having(without=("linux,rtas-base",)),
     ),
     Case(11, "rtas", "no size", guest=having(without=("rtas-size",))),
+    Case(11, "rtas", "entry", guest=having(rtas_entry=cell(RTAS_AT + 8))),
+    Case(11, "rtas", "entry elsewhere", guest=having(rtas_entry=cell(KBASE))),
+    Case(11, "rtas", "entry of 5", guest=having(rtas_entry=bytes(5))),
     Case(11, "rtas", "no text", guest=having(rtas_text=0)),
     Case(11, "rtas", "text", guest=having(rtas_text=0x1001)),
     Case(

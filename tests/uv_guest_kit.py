@@ -116,6 +116,7 @@ class Guest:
     rtas_text: int | None = 20
     rtas_size: int = 0x1000
     rtas_at: int = RTAS_AT
+    rtas_entry: bytes | None = None
     reg: bytes = cell(0, 8) + cell(MEMORY, 8)
     reserve: tuple[tuple[int, int], ...] = ()
     boot_cpu: int = 0
@@ -140,6 +141,8 @@ class Guest:
             "linux,rtas-base": cell(self.rtas_at),
             "rtas-size": cell(self.rtas_size),
         }
+        if self.rtas_entry is not None:
+            found["linux,rtas-entry"] = self.rtas_entry
         if self.rtas_text is not None:
             found["slof,rtas-size"] = cell(self.rtas_text)
         return tuple(each for each in found.items() if each[0] not in self.without)

@@ -118,7 +118,19 @@ def _with_rtas(state: EsmState) -> EsmState:
         found = f"0x{text:x} of 0x{size:x} bytes at 0x{base:x}"
         raise EsmError(_R.RTAS, "/rtas", 0, found, "text, in an area, in memory")
     check_apart(state, _R.RTAS, "RTAS area", area)
+    _check_entry(state, base)
     return replace(state, rtas=area, rtas_text=text)
+
+
+def _check_entry(state: EsmState, base: int) -> None:
+    """Strictly a guest calls what is measured: its kernel jumps where this says."""
+    name = "linux,rtas-entry"
+    if not state.strict or node(state, "/rtas").get(name) is None:
+        return
+    entry = number(state, _R.RTAS, "/rtas", name)
+    if entry != base:
+        right = f"0x{base:x}, where the text begins"
+        raise EsmError(_R.RTAS, f"/rtas {name}", 0, f"0x{entry:x}", right)
 
 
 def _ask_pseudo(state: EsmState) -> SharePages:

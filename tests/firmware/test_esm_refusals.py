@@ -59,6 +59,12 @@ def test_where_blob_or_operand_is(case: Case) -> None:
     assert_refused(case)
 
 
+def test_pages_that_are_gone_are_not_copied() -> None:
+    """Taken back between the search and the copy."""
+    (case,) = (each for each in CASES if (each.step, each.name) == (15, "page-in"))
+    assert_refused(case)
+
+
 @of_steps(CASES, 16, 17)
 def test_what_the_tpm_and_the_keys_open(case: Case) -> None:
     assert_refused(case)

@@ -24,6 +24,7 @@ from uv_guest_kit import (
     LINE,
     MEMORY,
     PAGE,
+    RTAS_AT,
     RTAS_TEXT,
     SHARED_AT,
     Guest,
@@ -314,3 +315,12 @@ def test_p61_the_floor_in_the_sealed_data_decides(
         return
     assert refusal(end) == (17, verdict)
     assert read(world, PASSPHRASE) is None
+
+
+def test_p16_the_entry_of_rtas_is_the_text_that_is_measured() -> None:
+    """Profile real does not look at it, as the published code."""
+    assert entered(called(v2_guest(rtas_entry=cell(RTAS_AT)))[1])
+    assert entered(called(v2_guest(rtas_entry=cell(RTAS_AT, 8)))[1])
+    guest = v2_guest(rtas_entry=cell(KBASE))
+    assert refused(guest) == (11, "rtas")
+    assert entered(World("real").place(guest).esm())

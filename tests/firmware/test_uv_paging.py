@@ -113,11 +113,13 @@ def test_page_in_in_transition_copies_and_a_secure_vm_takes_no_page() -> None:
     world = transition()
     assert page_in(world) == UvStatus.SUCCESS
     assert world.board.secure.read(world.svm.pages[FREE >> 16].secure, PAGE) == OTHER
-    world = secure()
-    before = world.secure_bytes()
-    for address in (FREE, KBASE, INITRD_AT, RTAS_AT - PAGE):
-        assert page_in(world, address=address) == UvStatus.P2
-    assert world.secure_bytes() == before
+    for profile in ("strict", "real"):
+        world = World(profile).place(v2_guest())
+        assert entered(world.esm())
+        before = world.secure_bytes()
+        for address in (FREE, KBASE, INITRD_AT, RTAS_AT - PAGE):
+            assert page_in(world, address=address) == UvStatus.P2
+        assert world.secure_bytes() == before
 
 
 @pytest.mark.parametrize("profile", ["real", "strict"])
@@ -154,6 +156,7 @@ def normal(world: World, address: int) -> bytes:
 def test_a_shared_page_is_blank_and_for_both() -> None:
     world = secure()
     page, used = world.svm.pages[KBASE >> 16].secure, world.used_pages
+    world.write(KBASE, OTHER)
     assert shared(world, KBASE, 1) == UvStatus.SUCCESS
     assert world.svm.pages[KBASE >> 16].state is PageState.SHARED
     assert world.board.secure.read(page, PAGE) == bytes(PAGE)
