@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
 
-from pefstack import Machine
 from pefstack.firmware.guest.early_boot import Phase
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm
@@ -20,9 +19,8 @@ from pefstack.firmware.ultravisor.codes import (
 )
 from pefstack.firmware.ultravisor.files import name_words
 from pefstack.firmware.ultravisor.svm import PageState
-from pefstack.hw.secure_memory import HypervisorMemory, SecureFault
+from pefstack.hw.secure_memory import SecureFault
 from secret_kit import (
-    CUSTOMER_DATA,
     PASSPHRASE,
     Watched,
     asking,
@@ -31,45 +29,18 @@ from secret_kit import (
     secure_places,
     uv_of,
 )
-from secret_search import atoms, in_bytes, pages, reachable
+from secret_search import in_bytes, pages
+from secret_svm_kit import (
+    LPID,
+    SECRETS,
+    call,
+    hypervisor_of,
+    secret_pages,
+    secure,
+    vm_of,
+)
 
 MACHINES: Final = ["svm", "svm-v1"]
-SECRETS: Final = {"passphrase": PASSPHRASE, "customer data": CUSTOMER_DATA}
-LPID: Final = 1
-ELSEWHERE: Final = 0x5000_0000  # of the hypervisor's own
-UNTOUCHED: Final = b"\x5a" * PAGE_SIZE
-_SECURE: Final[dict[str, Watched]] = {}
-
-
-def secure(name: str = "svm") -> Watched:
-    """A VM that is secure and has read its secrets; a fork of its own."""
-    if name not in _SECURE:
-        _SECURE[name] = Watched(asking(name)).run()
-    whole = _SECURE[name]
-    return Watched(whole.machine.fork(), secrets=dict(whole.secrets))
-
-
-def hypervisor_of(watched: Watched) -> Hypervisor:
-    return running(watched.machine).hypervisor
-
-
-def vm_of(watched: Watched) -> Vm:
-    return hypervisor_of(watched).vms[LPID]
-
-
-def call(watched: Watched, number: int, *args: int) -> tuple[int, ...]:
-    """An ultra-call of the hypervisor's, with all registers that there are."""
-    gate = hypervisor_of(watched).gate
-    assert gate is not None
-    return gate(number, *(*args, *[0] * 9)[:9])
-
-
-def secret_pages(watched: Watched) -> list[int]:
-    """The numbers of the guest pages where its secrets lie."""
-    guest = running(watched.machine).guest
-    assert guest is not None
-    assert len(guest.secrets) == 2
-    return sorted({each.start >> PAGE_SHIFT for each in guest.secrets.values()})
 
 
 @pytest.mark.parametrize("name", [*MACHINES, "svm-v1-strict"])
@@ -281,55 +252,3 @@ def test_p23_files_are_given_to_the_svm_alone() -> None:
     early.before = lambda _: statuses.append(call(early, *asked))
     early.run()
     assert set(statuses) == {(UvStatus.PERMISSION,)}
-
-
-def attempts(watched: Watched) -> Iterator[tuple[int, ...]]:
-    """Every call with arguments that mean something, and some that do not."""
-    (number,) = secret_pages(watched)
-    gpa = number << PAGE_SHIFT
-    (svm,) = uv_of(watched.machine).svms.values()
-    secret = svm.pages[number].secure
-    ends = [UvCall.SVM_TERMINATE, UvCall.ESM]
-    for each in (each for each in UvCall if each not in ends):
-        yield (each, LPID, ELSEWHERE, gpa, 0, PAGE_SHIFT)
-        yield (each, LPID, secret, gpa, 0, PAGE_SHIFT)
-        yield (each, LPID, gpa, PAGE_SIZE, 0, 7)
-        yield (each, ELSEWHERE, gpa, 0, PAGE_SIZE)
-        yield (each, secret, ELSEWHERE, 0, PAGE_SIZE)
-        yield (each, 0, *name_words("rootfs-passphrase"))
-
-
-def test_p24_nothing_that_a_hypervisor_asks_for_brings_a_secret() -> None:
-    watched = secure()
-    machine = watched.machine
-    machine.board.memory.write(ELSEWHERE, UNTOUCHED)
-    before = secure_content(machine)
-    answers = [call(watched, *words) for words in attempts(watched)]
-    assert machine.board.memory.read(ELSEWHERE, PAGE_SIZE) == UNTOUCHED
-    assert secure_content(machine) == before
-    secrets = SECRETS | watched.secrets
-    assert in_bytes("answers", atoms(reachable(answers)), secrets) == []
-    assert watched.found() == []
-    assert running(machine).vm_secure
-
-
-def test_p24_the_pages_for_the_tpm_hold_no_plaintext() -> None:
-    """What was said to the TPM is still there, with everything secret encrypted."""
-    watched = Watched(asking())
-    machine = watched.machine
-    seen: list[bytes] = []
-
-    def look(_: object) -> None:
-        seen.append(pages(machine.board.memory, asking().board.memory))
-
-    watched.before = look
-    watched.run()
-    assert any(watched.tap.seen[-1][0] in each for each in seen)
-    assert in_bytes("", b"|".join(seen), SECRETS | watched.secrets) == []
-
-
-def test_memory_of_hypervisor_reaches_no_secure_memory() -> None:
-    """Not even as an object."""
-    machine = Machine("small")
-    objects = reachable(HypervisorMemory(machine.board.memory))
-    assert not any(each is machine.board.secure for each in objects)
