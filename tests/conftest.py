@@ -1,4 +1,4 @@
-"""Hypothesis profiles (dev, ci, night), a cache of its own, machines to fork."""
+"""Hypothesis profiles (dev, gate, ci, night), a cache of its own, machines to fork."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from pefstack import Machine
 from pefstack.firmware.invariants import broken_invariants
 
 settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("gate", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile(
     "ci", max_examples=300, deadline=None, derandomize=True, print_blob=True
 )

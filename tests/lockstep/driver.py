@@ -133,6 +133,7 @@ class Driver:
         at = 14 if shape.gives_handle else 10
         same(tuple(each[10:at] for each in answers), "handles")
         if sent.spoilt:
+            self._forget(number(sent.raw[0][10:14]))
             self.look_around()
             return
         bodies = tuple(each[at:] for each in answers)
@@ -242,6 +243,12 @@ class Driver:
     def _same(self, code: int, body: bytes) -> Each:
         raw = sized(u16(0x8001) + u32(0) + u32(code) + body)
         return (raw,) * len(self.sides)
+
+    def _forget(self, handle: int) -> None:
+        """A session with a policy that nobody here followed."""
+        session = self.world.sessions.get(handle)
+        if session is not None and session.kind == POLICY:
+            self.execute(self._same(0x165, u32(handle)))
 
     def look_around(self) -> None:
         """Ask what there still is."""

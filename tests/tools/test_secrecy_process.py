@@ -8,19 +8,20 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 import pytest
 
+from pefstack.tools.built import build_folder
 from pefstack.tools.image_cache import cache_folder
-from pefstack.tools.machine_file import load
+from pefstack.tools.machine_file import BUILT_IN, load
 from secret_kit import (
     CUSTOMER_DATA,
     PASSPHRASE,
     PLANTED,
     all_secrets,
     asking,
-    built,
     opened,
 )
 from secret_search import Found, in_bytes, in_text
@@ -57,15 +58,11 @@ sys.stdout.buffer.write(atoms(everything()))
 
 @cache
 def folder_of(name: str) -> Path:
-    """The built images of a machine in the cache."""
-    built(name)
-    machine = built(name)
-    found = sorted(cache_folder().glob(f"{machine.name.replace('-', '_')}-*"))
-    mine = [each for each in found if (each / "guest-initrd.bin").is_file()]
-    initrd = machine.board.guest_images
-    assert initrd is not None
-    same = bytes(initrd.initrd)
-    return next(e for e in mine if (e / "guest-initrd.bin").read_bytes() == same)
+    """Built images with planted secrets, in a folder of their own."""
+    path = BUILT_IN / f"{name}.toml"
+    folder = Path(mkdtemp(prefix="machine-", dir=cache_folder()))
+    build_folder(path, load(path, PLANTED), folder)
+    return folder
 
 
 @pytest.fixture
