@@ -27,7 +27,6 @@ RTAS_TEXT: Final = bytes.fromhex("7c641b783c6000006063f000440000224e800020")
 LINE: Final = b"init=/bin/sh svm=1\0"
 SHARED_AT: Final = MEMORY - 8 * PAGE  # six pages for RTAS, two for the TPM
 PASSWORD: Final = bytes(range(0x41, 0x51))
-MAGIC: Final = b"ESMO"
 
 
 def vector(name: str) -> bytes:
