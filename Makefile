@@ -17,8 +17,7 @@ check: $(BIN)/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest -q
-	$(BIN)/coverage report
+	$(BIN)/pytest -q $(PARALLEL) --cov
 
 sabotage: $(BIN)/.dev
 	$(BIN)/python tests/sabotage.py $(ONLY)
