@@ -26,7 +26,7 @@ from pefstack.tools.refusal_words import REFUSALS
 CAN_EXPLAIN: Final = (
     "a 64-bit log word (0xffffffffffff8172), a status byte of the SBE (0x61), a TPM "
     "step code (0x0d), scratch register 11 (16 or 8 hex digits), a TPM response code "
-    "(0x184), a refusal (component-id)"
+    "(0x184), a refusal (component-id, E_NO_SLOT)"
 )
 _NUMBER: Final = re.compile("(?:0[xX])?([0-9a-fA-F]{1,16})")
 _REGISTER: Final = f"scratch register 11 (SCOM 0x{SCRATCH_11:x})"
@@ -82,7 +82,7 @@ def readings(word: str) -> tuple[Reading, ...]:
             *_scratch(value, width),
             *_response(value, width),
         )
-    return tuple(_refusal(word.lower()))
+    return (*_refusal(word.lower()), *_esm_refusal(word))
 
 
 def order_of(rejection: Rejection) -> dict[str, int]:
@@ -206,3 +206,15 @@ def _refusal(word: str) -> Iterator[Reading]:
             says=words.meaning,
             mend=words.mend,
         )
+
+
+def _esm_refusal(word: str) -> Iterator[Reading]:
+    from pefstack.firmware.ultravisor.mend import mend  # names of images and firmware
+    from pefstack.tools.esm_words import words_of
+
+    words = words_of(word)
+    if words is not None:
+        name, steps, says = words
+        where = "UV_ESMB_GET_FILE" if steps == "GET_FILE" else f"steps: {steps}"
+        kind = "refusal of UV_ESM"
+        yield Reading(kind=kind, name=name, where=where, says=says, mend=mend(name))
