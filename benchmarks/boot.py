@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="fewer rounds")
     rounds = 5 if parser.parse_args().short else 15
     print(f"{'figure':<46} {'median':>10}  {'against':<34} {'ratio':>6}")
-    for name in ("demo", "small", "p10", "p9", "p10-full"):
+    for name in ("firmware", "small", "p10", "p9", "p10-full"):
         boot_against_floor(name, rounds)
     fork_of_a_booted_machine()
     with tempfile.TemporaryDirectory() as folder:

@@ -198,7 +198,7 @@ def with_tree_elsewhere(watched: Watched) -> None:
 
     def take(state: EsmState) -> None:
         if state.step == 22:
-            uv_of(watched.machine).svms[1].pages[first].state = PageState.HV_UNSHARED
+            uv_of(watched.machine).svms[1].page(first).state = PageState.HV_UNSHARED
 
     watched.before = take
 

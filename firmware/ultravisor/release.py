@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def release_page(uv: Ultravisor, svm: Svm, gfn: int) -> None:
     """Forget one page of a VM."""
     page = svm.pages.pop(gfn)
+    svm.private.discard(gfn)
     if page.secure:
         uv.secure.free(page.secure)
 

@@ -81,8 +81,8 @@ def _offered(uv: Ultravisor, svm: Svm, gfn: int) -> bool:
 
 def _roll_back(svm: Svm, pages: list[int]) -> None:
     for gfn in pages:
-        page = svm.pages.get(gfn)
-        if page is not None:
+        if gfn in svm.pages:
+            page = svm.page(gfn)
             page.state, page.normal = PageState.SECURE, 0
 
 

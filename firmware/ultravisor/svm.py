@@ -72,12 +72,14 @@ class Svm:
     VM without them does not become secure, and a touch ends a secure one.
     ``own``: secure pages that hold what the ultravisor keeps about it.
     ``rtas_buffer``: guest address of the page that it shares to make RTAS calls.
+    ``private``: pages whose record no fork shares; `page` gives those to be changed.
     """
 
     lpid: int
     state: SvmState = SvmState.ACTIVE
     slots: dict[int, MemorySlot] = field(default_factory=dict)
     pages: dict[int, GuestPage] = field(default_factory=dict)
+    private: set[int] = field(default_factory=set, repr=False, compare=False)
     lost: set[int] = field(default_factory=set)
     own: list[int] = field(default_factory=list)
     rtas_buffer: int = 0
@@ -94,18 +96,26 @@ class Svm:
         return False
 
     def page(self, gfn: int) -> GuestPage:
-        """Its record, made when it is asked for."""
+        """Its record, to be changed; made when it is asked for."""
+        if gfn in self.private:
+            return self.pages[gfn]
         found = self.pages.get(gfn)
-        if found is None:
-            found = self.pages[gfn] = GuestPage()
+        found = GuestPage() if found is None else replace(found)
+        self.pages[gfn] = found
+        self.private.add(gfn)
         return found
 
     def fork(self) -> Svm:
-        """The same record with a future of its own."""
+        """The same record with a future of its own.
+
+        Records of pages are shared until one side changes one.
+        """
+        self.private.clear()
         return replace(
             self,
             slots=dict(self.slots),
-            pages={gfn: replace(page) for gfn, page in self.pages.items()},
+            pages=dict(self.pages),
+            private=set(),
             lost=set(self.lost),
             own=list(self.own),
             files=self.files.fork() if self.files else None,
