@@ -184,11 +184,17 @@ def test_a_share_that_fails_half_way_is_rolled_back(refused: int, answer: int) -
     assert world.secure_bytes() == held
 
 
-def test_a_share_whose_page_goes_meanwhile_is_rolled_back() -> None:
-    """The hypervisor takes the slot back instead of paging in: no share, no crash."""
+@pytest.mark.parametrize("gives_it_first", [False, True])
+def test_a_share_whose_page_goes_meanwhile_is_rolled_back(
+    gives_it_first: bool,
+) -> None:
+    """The hypervisor takes the slot back, having paged in or not: no share."""
     world = secure()
 
-    def instead(_honest: Any, lpid: int, _number: int, _args: Any) -> Any:
+    def instead(_honest: Any, lpid: int, _number: int, args: Any) -> Any:
+        if gives_it_first:
+            source = world.vm.real(args[0])
+            assert world.hv(UvCall.PAGE_IN, lpid, source, args[0], 0, 16) == 0
         world.hv(UvCall.UNREGISTER_MEM_SLOT, lpid, 0)
         return (0,)
 
