@@ -1,5 +1,12 @@
 """Errors of the image layer: the input's fault, never ours."""
 
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
+
+R = TypeVar("R", bound=StrEnum)
+
 
 class PefError(Exception):
     """Base of everything that is somebody else's fault and can be explained."""
@@ -27,3 +34,19 @@ class FormatError(PefError):
             f"{self.format_name}: {self.field}, at 0x{self.offset:x}: "
             f"found {self.found}, expected {self.expected}"
         )
+
+
+class RefusedError(FormatError, Generic[R]):
+    """A `FormatError` that bears the name of the check that failed."""
+
+    FORMAT: ClassVar[str]
+
+    def __init__(
+        self, refusal: R, field: str, offset: int, found: str, expected: str
+    ) -> None:
+        super().__init__(self.FORMAT, field, offset, found, expected)
+        self.args = (refusal, field, offset, found, expected)
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} ({self.refusal})"

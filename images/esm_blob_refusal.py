@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from pefstack.images.codec import Buffer
-from pefstack.images.errors import FormatError
+from pefstack.images.errors import FormatError, RefusedError
 from pefstack.images.fdt import Fdt, libfdt_find
 from pefstack.images.fdt_node import FdtNode
 
@@ -47,18 +47,10 @@ class BlobRefusal(StrEnum):
     DIGEST = "B_DIGEST"
 
 
-class BlobError(FormatError):
+class BlobError(RefusedError[BlobRefusal]):
     """A blob that is refused; offsets count from the start of what ``field`` is in."""
 
-    def __init__(
-        self, refusal: BlobRefusal, field: str, offset: int, found: str, expected: str
-    ) -> None:
-        super().__init__(NAME, field, offset, found, expected)
-        self.args = (refusal, field, offset, found, expected)
-        self.refusal = refusal
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} ({self.refusal})"
+    FORMAT = NAME
 
 
 def refused_as(refusal: BlobRefusal, call: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from pefstack.images.errors import FormatError
+from pefstack.images.errors import RefusedError
 
 NAME: Final = "ESM operand"
 
@@ -48,26 +48,13 @@ class OperandRefusal(StrEnum):
     DIGEST = "E_DIGEST"
 
 
-class OperandError(FormatError):
+class OperandError(RefusedError[OperandRefusal]):
     """An operand that is refused; offsets count from the start of the operand.
 
     In a block that was decrypted they count from the start of that block.
     """
 
-    def __init__(
-        self,
-        refusal: OperandRefusal,
-        field: str,
-        offset: int,
-        found: str,
-        expected: str,
-    ) -> None:
-        super().__init__(NAME, field, offset, found, expected)
-        self.args = (refusal, field, offset, found, expected)
-        self.refusal = refusal
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} ({self.refusal})"
+    FORMAT = NAME
 
 
 def check_number(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from pefstack.images.errors import FormatError
+from pefstack.images.errors import RefusedError
 
 NAME: Final = "UV_ESM"
 
@@ -41,15 +41,7 @@ class EsmRefusal(StrEnum):
     TERMINATED = "terminated"
 
 
-class EsmError(FormatError):
+class EsmError(RefusedError[EsmRefusal]):
     """A step of UV_ESM that fails; offsets count as the field says."""
 
-    def __init__(
-        self, refusal: EsmRefusal, field: str, offset: int, found: str, expected: str
-    ) -> None:
-        super().__init__(NAME, field, offset, found, expected)
-        self.args = (refusal, field, offset, found, expected)
-        self.refusal = refusal
-
-    def __str__(self) -> str:
-        return f"{super().__str__()} ({self.refusal})"
+    FORMAT = NAME
