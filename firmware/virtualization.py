@@ -14,7 +14,6 @@ from typing import Final
 from pefstack.firmware.guest.early_boot import ULTRACALL, EarlyBoot
 from pefstack.firmware.hypervisor.kvm import Hypervisor
 from pefstack.firmware.hypervisor.vm import Vm, VmState
-from pefstack.firmware.profiles import profile_of
 from pefstack.firmware.ultravisor import esm_call
 from pefstack.firmware.ultravisor.calls import Caller
 from pefstack.firmware.ultravisor.codes import UvCall, UvStatus
@@ -202,7 +201,7 @@ class Virtualization:
             cpus=vm.cpus,
             profile=uv.profile,
             machine=uv.machine,
-            pcr=profile_of(self.board.spec.measure).policy_pcr,
+            pcr=uv.pcr,
         )
 
     def _ended(self, cpu: CpuState, end: End, caller: EsmCaller) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pefstack.hw.mapping import SettingError, check_range
+from pefstack.hw.memory import PAGE_SIZE
 
 MIN_MEMORY: Final = 0x0400_0000
 MAX_MEMORY: Final = 0x8000_0000
 MAX_CPUS: Final = 1024
-_PAGE_SIZE: Final = 0x10000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class GuestSpec:
 
     def __post_init__(self) -> None:
         check_range("memory", self.memory, MAX_MEMORY)
-        if self.memory < MIN_MEMORY or self.memory % _PAGE_SIZE:
-            least = f"at least 0x{MIN_MEMORY:x}, a multiple of 0x{_PAGE_SIZE:x}"
+        if self.memory < MIN_MEMORY or self.memory % PAGE_SIZE:
+            least = f"at least 0x{MIN_MEMORY:x}, a multiple of 0x{PAGE_SIZE:x}"
             raise SettingError("memory", f"found 0x{self.memory:x}, expected {least}")
         if not 1 <= self.cpus <= MAX_CPUS:
             found = f"found {self.cpus}, expected 1 to {MAX_CPUS}"

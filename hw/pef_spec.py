@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from pefstack.hw.mapping import SettingError, check_range
+from pefstack.hw.memory import PAGE_SIZE
 from pefstack.hw.secure_memory import DEFAULT_SIZE
 
 PROVISIONS: Final = ("off", "real", "strict")
 ESM_PROFILES: Final = ("strict", "real")
 MAX_SECURE_MEMORY: Final = 1 << 40
-_PAGE_SIZE: Final = 0x10000
 FIRST_INDEX: Final = 0x0100_0000
 LAST_INDEX: Final = 0x01FF_FFFF
 
@@ -41,7 +41,7 @@ class PefSpec:
             there = ", ".join(ESM_PROFILES)
             raise SettingError("esm", f"found {self.esm!r}, expected {there}")
         check_range("secure-memory", self.secure_memory, MAX_SECURE_MEMORY)
-        if self.secure_memory < _PAGE_SIZE or self.secure_memory % _PAGE_SIZE:
+        if self.secure_memory < PAGE_SIZE or self.secure_memory % PAGE_SIZE:
             found = f"found 0x{self.secure_memory:x}, expected whole 64 KiB pages"
             raise SettingError("secure-memory", found)
         check_range("nv-index", self.nv_index, LAST_INDEX)

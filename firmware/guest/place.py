@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pefstack.firmware.guest.kernel import Data, LoadedKernel, load_kernel
-from pefstack.firmware.guest.tree import PAGE_SIZE, TreeContent, guest_tree
+from pefstack.firmware.guest.tree import TreeContent, guest_tree
 from pefstack.hw.guest_spec import GuestImages, GuestSpec
 from pefstack.hw.mapping import SettingError
+from pefstack.hw.memory import PAGE_SIZE
 from pefstack.images.rtas import RTAS_SIZE, RTAS_TEXT
 
 RMO_TOP: Final = 768 << 20

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pefstack.hw.guest_spec import GuestSpec
+from pefstack.hw.memory import PAGE_SIZE
 from pefstack.images.fdt import Fdt, FdtNode
 from pefstack.images.fdt_node import Property
 from pefstack.images.rtas import OS_TERM_TOKEN, RTAS_SIZE, RTAS_TEXT
 
-PAGE_SIZE: Final = 0x10000
 _PVR_POWER9: Final = 0x004E_1202
 _TIMEBASE: Final = 512_000_000
 _CLOCK: Final = 1_000_000_000

@@ -17,7 +17,6 @@ from pefstack.images.rtas import OS_TERM_TOKEN
 if TYPE_CHECKING:
     from pefstack.firmware.hypervisor.kvm import Hypervisor
 
-OS_TERM: Final = OS_TERM_TOKEN
 MAX_WORDS: Final = 16  # arguments and results together
 MAX_MESSAGE: Final = 128
 RTAS_SUCCESS: Final = 0
@@ -42,7 +41,7 @@ def call(hypervisor: Hypervisor, vm: Vm, args: Sequence[int]) -> tuple[int, ...]
     arguments = buffer + _HEADER.size
     if words > MAX_WORDS or not vm.holds(arguments, words * _WORD.size):
         return (HStatus.PARAMETER,)
-    known = token == OS_TERM
+    known = token == OS_TERM_TOKEN
     if result_count:
         at = arguments + argument_count * _WORD.size
         status = RTAS_SUCCESS if known else RTAS_PARAMETER

@@ -63,10 +63,10 @@ def begin(uv: Ultravisor, caller: EsmCaller) -> Refused | None:
 
 def run(uv: Ultravisor, lpid: int) -> End:
     """The whole call."""
-    state, outcome = advance(uv.calls[lpid])
-    while not isinstance(outcome, _ENDS):
-        state, outcome = _done(uv, state, outcome)
-    return _ended(uv, state, outcome)
+    end = None
+    while end is None:
+        end = step(uv, lpid)
+    return end
 
 
 def step(uv: Ultravisor, lpid: int) -> End | None:

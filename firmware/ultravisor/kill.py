@@ -9,11 +9,11 @@ from pefstack.firmware.ultravisor.codes import PAGE_SHIFT, HCall
 from pefstack.firmware.ultravisor.effects import Reason
 from pefstack.firmware.ultravisor.release import release, terminate
 from pefstack.firmware.ultravisor.svm import PageState, Svm
+from pefstack.images.rtas import OS_TERM_TOKEN
 
 if TYPE_CHECKING:
     from pefstack.firmware.ultravisor.ultravisor import Ultravisor
 
-OS_TERM: Final = 0x201F
 _ARGUMENTS: Final = struct.Struct(">IIIIi")  # token, counts, argument, result
 
 
@@ -30,7 +30,7 @@ def kill(uv: Ultravisor, lpid: int, reason: Reason) -> None:
     buffer = _buffer(svm)
     if buffer is not None:
         address, real = buffer
-        uv.memory.write(real, _ARGUMENTS.pack(OS_TERM, 1, 1, 0, 0))
+        uv.memory.write(real, _ARGUMENTS.pack(OS_TERM_TOKEN, 1, 1, 0, 0))
         release(uv, svm)
         uv.hypercall(lpid, HCall.RTAS, address)
     terminate(uv, lpid)

@@ -31,7 +31,8 @@ def _nobody(_lpid: int, _number: int, _args: Sequence[int]) -> tuple[int, ...]:
 class Ultravisor:
     """Everything that runs with MSR S = 1 and HV = 1; secrets do not print.
 
-    ``machine``: what OPAL handed over, None where the TPM was not prepared.
+    ``machine``: what OPAL handed over, None where the TPM was not prepared. ``pcr`` is
+    that of the boot policy.
     ``hypervisor`` answers the hypercalls; it is not trusted. ``calls``: UV_ESM calls
     that are not at their end, by logical partition; ``asked``: the question that the
     state of a call asks, so that it is not worked out again. ``reasons``: why calls
