@@ -84,9 +84,7 @@ class SecureMemory:
 
     def put_page(self, address: int, page: bytes | memoryview) -> None:
         """Write a page of any memory, as `Memory.put_page`."""
-        if not address & SECURE_BIT:
-            raise DeviceError("secure memory", address, "not a secure address")
-        self._memory.put_page(address & ~SECURE_BIT, page)
+        self._memory.put_page(self._offset(address), page)
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write ``data``; `DeviceError` outside."""

@@ -770,6 +770,11 @@ def test_commands_of_the_tpm() -> None:
     assert documented == {(TpmCc(c).name.replace("_", ""), c) for c in CODES}
 
 
+def test_the_readme_counts_the_commands_of_the_tpm() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"(\d+) commands: keys", text) == [str(len(CODES))]
+
+
 def test_glossary_speaks_of_names_that_exist() -> None:
     terms = [row["term"] for row in table("glossary.md")]
     assert terms == sorted(set(terms), key=lambda each: (each.casefold(), each))

@@ -36,8 +36,7 @@ def vm_state(events: Iterable[Event]) -> str | None:
 def refusal_lines(event: Event) -> Iterator[str]:
     """The step, why, and what to do."""
     detail = event.detail
-    head = f"UV_ESM refused at step {detail['step']}: {detail['name']}"
-    yield paint(head, "bad")
+    yield _refused(detail)
     yield f"  reason    {clean(str(detail['reason']))}"
     if detail["rc"]:
         yield f"  TPM       {detail['rc']}"

@@ -15,7 +15,7 @@ def add_guest_options(parser: argparse.ArgumentParser) -> None:
         "--kernel",
         type=Path,
         metavar="FILE",
-        help="the VM's kernel: a vmlinux or its flat image",
+        help="the VM's kernel: a vmlinux, its flat image, or a zImage",
     )
     parser.add_argument(
         "--initrd",
